@@ -1,0 +1,3 @@
+"""Recommendation that learns each user while they click, on Kafka."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,16 @@
+"""Settings of what is known about items and what is moving among them."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from metarec_stream.section import Section
+
+
+class CatalogueSettings(Section):
+    """Soft state: decayed counts, transitions, co-occurrence."""
+
+    neighbours: int = Field(256, ge=8, le=4096)
+    """Most followers, and most companions, kept for an item; the weakest gives way."""
+    half_life_events: float = Field(100_000.0, gt=1.0)
+    """Accepted events after which a transition or a co-occurrence counts half."""

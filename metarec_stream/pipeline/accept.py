@@ -1,0 +1,133 @@
+"""Step 2a of a batch: decode and guard, in order; what is refused becomes a dead letter."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from metarec_stream.config import Settings
+from metarec_stream.contract.dead_letter import dead_letter
+from metarec_stream.contract.interaction import ERASE, Interaction
+from metarec_stream.contract.transport import Output, Record
+from metarec_stream.errors import Reason, Rejected
+from metarec_stream.hashing import hash64
+from metarec_stream.pipeline.decode import Decoder, is_misplaced
+from metarec_stream.pipeline.guard import Guard
+
+UNREADABLE = "unreadable"
+"""Stands for the type of an event that could not be decoded, in metrics."""
+
+
+@dataclass(slots=True)
+class Accepted:
+    """The accepted events of a batch, in order, as columns."""
+
+    users: list[str] = field(default_factory=list)
+    items: list[str] = field(default_factory=list)
+    kinds: list[int] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+    contexts: list[int] = field(default_factory=list)
+    event_ids: list[int] = field(default_factory=list)
+    partitions: list[int] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+    timestamps: list[int] = field(default_factory=list)
+    dead_letters: list[Output] = field(default_factory=list)
+    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Records by (type, outcome)."""
+    misplaced: list[str] = field(default_factory=list)
+    """Where the records are whose key is not the user or does not lead to their partition."""
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+
+class Admission:
+    """Decodes and guards records; owns the guard of each partition."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._decoder = Decoder(settings.guard, settings.events)
+        self._kinds = {name: number for number, name in enumerate(settings.events.table())}
+        self.guards: dict[int, Guard] = {}
+
+    def assign(self, partition: int) -> None:
+        """Start a partition: nothing accepted yet."""
+        self.guards[partition] = Guard(self._settings.guard)
+
+    def drop(self, partition: int) -> None:
+        """Forget a partition."""
+        del self.guards[partition]
+
+    def decode(self, records: Sequence[Record]) -> list[Interaction | Rejected]:
+        """What each record says, or why it cannot be taken."""
+        return [self._decode(record) for record in records]
+
+    def admit(
+        self,
+        records: Sequence[Record],
+        decoded: Sequence[Interaction | Rejected],
+        partitions: int | None,
+    ) -> Accepted:
+        """The accepted events, in order; the guards remember them.
+
+        `partitions` of the input, where known: records in the wrong one are then noted.
+        """
+        accepted = Accepted()
+        for record, interaction in zip(records, decoded, strict=True):
+            outcome = self._admit(record, interaction, accepted)
+            if isinstance(interaction, Rejected):
+                accepted.outcomes[UNREADABLE, outcome] += 1
+                continue
+            accepted.outcomes[interaction.type, outcome] += 1
+            if partitions is not None and is_misplaced(record, interaction.user, partitions):
+                accepted.misplaced.append(f"{record.topic}/{record.partition}/{record.offset}")
+        return accepted
+
+    def _decode(self, record: Record) -> Interaction | Rejected:
+        try:
+            interaction = self._decoder.decode(record)
+        except Rejected as rejected:
+            return rejected
+        if interaction.type == ERASE:
+            return Rejected(Reason.INVALID, "type: erase is not supported by this release")
+        return interaction
+
+    def _admit(
+        self, record: Record, interaction: Interaction | Rejected, accepted: Accepted
+    ) -> str:
+        guard = self.guards[record.partition]
+        try:
+            if isinstance(interaction, Rejected):
+                guard.rejected += 1
+                raise interaction
+            if not guard.admit(interaction, record.timestamp):
+                return "duplicate"
+        except Rejected as rejected:
+            topic = self._settings.topics.dead_letters_topic()
+            accepted.dead_letters.append(dead_letter(record, rejected, topic))
+            return "rejected"
+        self._append(record, interaction, accepted)
+        return "accepted"
+
+    def _append(self, record: Record, interaction: Interaction, accepted: Accepted) -> None:
+        accepted.users.append(interaction.user)
+        accepted.items.append(interaction.item)
+        accepted.kinds.append(self._kinds[interaction.type])
+        accepted.values.append(math.nan if interaction.value is None else interaction.value)
+        accepted.times.append(record.timestamp if interaction.ts is None else interaction.ts)
+        accepted.contexts.append(_context_code(interaction) if interaction.context else 0)
+        accepted.event_ids.append(hash64(interaction.event_id) if interaction.event_id else 0)
+        accepted.partitions.append(record.partition)
+        accepted.offsets.append(record.offset)
+        accepted.timestamps.append(record.timestamp)
+
+
+def _context_code(interaction: Interaction) -> int:
+    """32 bits of the context's hash: equal contexts, equal codes."""
+    text = msgspec.json.encode(interaction.context, order="sorted").decode()
+    return hash64(text) & 0xFFFFFFFF

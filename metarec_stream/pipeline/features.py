@@ -1,0 +1,65 @@
+"""The features x of an item for a user, and the situation c of a user: names and order.
+
+The score is s(i) = q·E_i + b_i + Σ_f x_f(i)·(θ_f·c). Tasks and versions carry both by position,
+so the order here is part of what a meta version means.
+"""
+
+from __future__ import annotations
+
+POPULARITY_HALF_LIVES = (50.0, 500.0, 5_000.0, 50_000.0)
+"""Half-lives of the decayed counts, in accepted events."""
+
+DENSE = (
+    *(f"popularity_{int(half_life)}" for half_life in POPULARITY_HALF_LIVES),
+    "total_count",
+    "events_since_last",
+    "seconds_since_last",
+    "seconds_since_first",
+)
+"""Features that every item has."""
+
+RING = (
+    "in_ring",
+    "recency_rank",
+    "latest",
+    "second_latest",
+    "third_latest",
+    "fourth_latest",
+    "gap",
+    "gap_beyond_minute",
+    "gap_beyond_hour",
+    "gap_beyond_day",
+    "ring_count",
+    "ring_share",
+    "nobody_else_since",
+    "latest_and_nobody_else",
+    "latest_gap",
+    "same_second",
+)
+"""Features of the items in the user's ring."""
+
+RELATED = (
+    "transition_from_latest",
+    "transition_from_second",
+    "transition_from_older",
+    "transition_count",
+    "cooccurrence_weighted",
+    "cooccurrence_sum",
+    "cooccurrence_capped",
+    "transition_to_owned",
+)
+"""Features of the items that followed or accompanied those in the ring."""
+
+FEATURES = (*DENSE, *RING, *RELATED)
+
+SITUATION = (
+    "one",
+    "log_events",
+    "first_event",
+    "second_event",
+    "log_gap",
+    "log_gap_hinge",
+    "repeats_fast",
+    "repeats_slow",
+)
+"""The user's situation: what the weights of the features depend on."""

@@ -1,0 +1,118 @@
+"""The live meta version, laid out by this process's item numbers, and the users' fast weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metarec_stream.adapters.protocol import FastWeights, Steps
+from metarec_stream.adapters.value_sum.adapter import ValueSum
+from metarec_stream.adapters.value_sum.online import ValueSumWeights
+from metarec_stream.catalogue.items import Items
+from metarec_stream.contract.meta_version import MetaVersion
+from metarec_stream.growth import grown
+from metarec_stream.pipeline.adapt import windows_of
+from metarec_stream.state.rings import Rings
+
+
+@dataclass(slots=True)
+class PreparedVersion:
+    """A meta version laid out for the items numbered before its preparation."""
+
+    version: MetaVersion
+    slow: ValueSumWeights
+    rows: dict[str, int]
+    """Row of each item in the version's tables."""
+    items: int
+    """Items that are laid out; later ones are placed at the swap."""
+
+
+class LiveVersion:
+    """What ranks now: slow weights for every item numbered, and fast weights of the users."""
+
+    def __init__(self, adapter: ValueSum, items: Items, users: int) -> None:
+        self._adapter = adapter
+        self._items = items
+        self._start = np.zeros((items.capacity, adapter.dimensions), np.float32)
+        self._started = 0
+        self._fast = FastWeights(
+            values=np.zeros((users, adapter.fast_size), np.float32),
+            time=np.zeros(users, np.int64),
+            version=np.full(users, -1, np.int64),
+        )
+        self._live = self.prepare(adapter.version_zero())
+
+    @property
+    def version(self) -> MetaVersion:
+        """The version that ranks."""
+        return self._live.version
+
+    @property
+    def slow(self) -> ValueSumWeights:
+        """Its weights by local item number, for all items numbered at the last `follow_items`."""
+        return self._live.slow
+
+    @property
+    def fast(self) -> FastWeights:
+        """The users' fast weights, as far as they were touched."""
+        return self._fast
+
+    def prepare(self, version: MetaVersion) -> PreparedVersion:
+        """Lay a version out; may run on another thread than the rest.
+
+        Raises Degraded where it does not fit.
+        """
+        placed = self._started
+        start = self._start
+        slow = self._adapter.slow_weights(version, self._items.numbers, start)
+        rows = {item: row for row, item in enumerate(version.items)}
+        return PreparedVersion(version, slow, rows, placed)
+
+    def swap(self, prepared: PreparedVersion) -> None:
+        """Rank with this version from now on; fast weights follow at their users' next touch."""
+        self._live = prepared
+        self.follow_items()
+
+    def follow_items(self) -> None:
+        """Make room and place vectors for items numbered since the last call."""
+        ids = self._items.ids
+        if self._items.capacity > len(self._start):
+            self._start = grown(self._start, self._items.capacity)
+        while self._started < len(ids):
+            self._start[self._started] = self._adapter.start_vector(ids[self._started])
+            self._started += 1
+        live = self._live
+        if len(live.slow.bias) < len(self._start):
+            live.slow = self._adapter.grow(live.slow, len(self._start))
+        for number in range(live.items, len(ids)):
+            row = live.rows.get(ids[number])
+            self._adapter.place_item(live.slow, number, self._start[number], live.version, row)
+        live.items = len(ids)
+
+    def forget(self, users: list[int]) -> None:
+        """These rows have no fast weights any more."""
+        self._fast.version[users] = -1
+
+    def refresh(self, users: NDArray[np.int64], rings: Rings, weights: NDArray[np.float32]) -> None:
+        """Rebuild, from their rings, the fast weights that another version made."""
+        if len(rings.length) > len(self._fast.time):
+            users_now = len(rings.length)
+            self._fast = FastWeights(
+                values=grown(self._fast.values, users_now),
+                time=grown(self._fast.time, users_now),
+                version=grown(self._fast.version, users_now, -1),
+            )
+        touched = np.unique(users)
+        stale = touched[self._fast.version[touched] != self.version.version]
+        if len(stale) == 0:
+            return
+        windows = windows_of(rings, stale, weights, self._adapter.window)
+        self._adapter.rebuild(self.slow, self._fast, stale, *windows)
+
+    def follow(self, steps: Steps, snapshot_time: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Move the fast weights along the steps; the query [R, d] of each snapshot."""
+        queries = np.zeros((len(snapshot_time), self._adapter.dimensions), np.float32)
+        self._adapter.follow(self.slow, self._fast, steps, snapshot_time, queries)
+        return queries

@@ -1,0 +1,147 @@
+"""Step 2d of a batch: from arrays to the records that will be sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metarec_stream.config import Settings
+from metarec_stream.contract.codec import encode
+from metarec_stream.contract.recommendation import (
+    Recommendation,
+    RecommendedItem,
+    SourcePosition,
+    recommendation_id,
+)
+from metarec_stream.contract.task import TaskBlock
+from metarec_stream.contract.task_codec import encode_task_block
+from metarec_stream.contract.transport import Output
+from metarec_stream.hashing import hash64
+from metarec_stream.pipeline.accept import Accepted
+from metarec_stream.pipeline.adapt import Adapted, Snapshots
+from metarec_stream.pipeline.rank import WHY, Lists, Observed
+
+ARM = "default"
+"""The one arm there is while nothing is explored."""
+_BLOCK_BYTES = 900_000
+
+
+def recommendations(
+    lists: Lists,
+    accepted: Accepted,
+    item_ids: list[str],
+    settings: Settings,
+    meta_version: int,
+    adapter: str,
+    now_ms: int,
+) -> list[Output]:
+    """One record for each list."""
+    topic = settings.topics.interactions
+    lengths, items = lists.length.tolist(), lists.item.tolist()
+    scores, reasons = lists.score.tolist(), lists.why.tolist()
+    outputs = []
+    for row, number in enumerate(lists.event.tolist()):
+        partition, offset = accepted.partitions[number], accepted.offsets[number]
+        user = accepted.users[number]
+        message = Recommendation(
+            rec_id=recommendation_id(topic, partition, offset),
+            user=user,
+            items=[
+                RecommendedItem(
+                    item=item_ids[items[row][place]],
+                    score=scores[row][place],
+                    why=[WHY[code] for code in reasons[row][place] if code >= 0],
+                )
+                for place in range(lengths[row])
+            ],
+            ts=now_ms,
+            event_ts=accepted.times[number],
+            meta_version=meta_version,
+            adapter=adapter,
+            arm=ARM,
+            source=SourcePosition(topic=topic, partition=partition, offset=offset),
+        )
+        value, headers = encode(message, settings.output.format)
+        outputs.append(
+            Output(settings.topics.recommendations, partition, user.encode(), value, headers)
+        )
+    return outputs
+
+
+def task_blocks(
+    observed: Observed,
+    adapted: Adapted,
+    accepted: Accepted,
+    weights: NDArray[np.float32],
+    item_ids: list[str],
+    settings: Settings,
+    meta_version: int,
+) -> tuple[list[Output], int]:
+    """The tasks of a batch, a few records for each partition, and how many events they hold."""
+    rows = np.flatnonzero(observed.task_size > 0)
+    partitions = np.array(accepted.partitions, np.int64)[observed.event[rows]]
+    per_block = max(1, _BLOCK_BYTES // max(1, _bytes_of_event(observed, adapted.snapshots)))
+    outputs = []
+    for partition in np.unique(partitions).tolist():
+        mine = rows[partitions == partition]
+        for start in range(0, len(mine), per_block):
+            block = _block(
+                observed, mine[start : start + per_block], adapted, accepted, weights, item_ids,
+                partition, meta_version,
+            )  # fmt: skip
+            value = encode_task_block(block)
+            outputs.append(Output(settings.topics.tasks, partition, None, value))
+    return outputs, len(rows)
+
+
+def _bytes_of_event(observed: Observed, snapshots: Snapshots) -> int:
+    """Upper bound of what an event takes in an encoded block."""
+    per_candidate = 2 * observed.task_x.shape[2] + 8 + 24
+    fixed = 8 * snapshots.window.shape[1] + 4 * snapshots.situation.shape[1] + 28
+    return int(observed.task_item.shape[1] * per_candidate + fixed)
+
+
+def _block(
+    observed: Observed,
+    rows: NDArray[np.int64],
+    adapted: Adapted,
+    accepted: Accepted,
+    weights: NDArray[np.float32],
+    item_ids: list[str],
+    partition: int,
+    meta_version: int,
+) -> TaskBlock:
+    events = observed.event[rows]
+    snapshots = adapted.snapshots
+    taken = adapted.steps.before[events]
+    widest = int(observed.task_size[rows].max())
+    candidates = observed.task_item[rows, :widest]
+    window = snapshots.window[taken]
+    used, numbers = _renumbered(candidates, window)
+    return TaskBlock(
+        partition=partition,
+        meta_version=meta_version,
+        items=[item_ids[item] for item in used],
+        offsets=np.array([accepted.offsets[event] for event in events.tolist()], np.int64),
+        event_times=snapshots.time[taken],
+        users=np.array([hash64(accepted.users[event]) for event in events.tolist()], np.uint64),
+        weights=weights[events],
+        candidates=numbers[0],
+        log_q=observed.task_log_q[rows, :widest],
+        features=observed.task_x[rows, :widest],
+        window=numbers[1],
+        gaps=snapshots.gaps[taken],
+        situation=snapshots.situation[taken],
+    )
+
+
+def _renumbered(*tables: NDArray[np.int32]) -> tuple[list[int], Sequence[NDArray[np.int32]]]:
+    """The item numbers used in the tables, and the tables with places among these; -1 stays."""
+    flat = np.concatenate([table.ravel() for table in tables])
+    used = np.unique(flat[flat >= 0])
+    renumbered = [
+        np.where(table >= 0, np.searchsorted(used, table), -1).astype(np.int32) for table in tables
+    ]
+    return used.tolist(), renumbered

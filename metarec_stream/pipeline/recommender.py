@@ -1,0 +1,355 @@
+"""The recommender: everything that a process remembers, and what records do to it.
+
+Does no input or output. Hard state (guards, rings) is a function of the partitions' records;
+fast weights follow from the rings and the meta version; soft state is approximate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry
+
+from metarec_stream.adapters.value_sum.adapter import ValueSum
+from metarec_stream.catalogue.soft_state import SoftState
+from metarec_stream.clock import Clock
+from metarec_stream.config import Settings
+from metarec_stream.contract.codec import decode_item, encode_interaction
+from metarec_stream.contract.interaction import Interaction
+from metarec_stream.contract.meta_version import MetaVersion
+from metarec_stream.contract.transport import Record
+from metarec_stream.errors import Rejected
+from metarec_stream.memory.log import MemoryRecord
+from metarec_stream.metrics import ConsumerMetrics
+from metarec_stream.pipeline.accept import Accepted, Admission
+from metarec_stream.pipeline.adapt import (
+    Adapted,
+    Events,
+    adapt_events,
+    empty_snapshots,
+    empty_steps,
+    empty_trail,
+)
+from metarec_stream.pipeline.features import FEATURES, POPULARITY_HALF_LIVES, SITUATION
+from metarec_stream.pipeline.live_version import LiveVersion, PreparedVersion
+from metarec_stream.pipeline.prequential import PrequentialMetrics
+from metarec_stream.pipeline.publish import recommendations, task_blocks
+from metarec_stream.pipeline.rank import (
+    Observed,
+    Ranked,
+    Weights,
+    empty_lists,
+    empty_observed,
+    rank_events,
+)
+from metarec_stream.pipeline.results import BatchResult, Observations
+from metarec_stream.pipeline.sampling import answered_events, draw_seeds, sampled_events
+from metarec_stream.pipeline.score import empty_scratch
+from metarec_stream.pipeline.seen import SeenItems, nothing_seen
+from metarec_stream.state.users import Users
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class RankProtocol:
+    """How sampled events are ranked before they are applied."""
+
+    lists: bool = False
+    """Whether the list that would have been shown is kept."""
+    negatives: int = 0
+    """If above 0, the event's item is ranked among so many candidates drawn at random."""
+
+
+EVERY_CANDIDATE = RankProtocol()
+_MISPLACED = (
+    "the key is not the user id, or its partition not the one that murmur2 leads to: users may be "
+    "split over two partitions; with librdkafka set partitioner=murmur2_random"
+)
+
+
+class Recommender:
+    """All state of a consumer's partitions, and the steps from records to outputs."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: ConsumerMetrics,
+        clock: Clock,
+        *,
+        seen: SeenItems | None = None,
+        protocol: RankProtocol = EVERY_CANDIDATE,
+    ) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._clock = clock
+        self._seen = seen
+        self._protocol = protocol
+        self._admission = Admission(settings)
+        self._prequential = PrequentialMetrics(metrics)
+        self._weights = np.array(list(settings.events.table().values()), np.float32)
+        self._users = Users(settings.state.ring)
+        self._soft = SoftState(settings.catalogue, POPULARITY_HALF_LIVES)
+        self._adapter = ValueSum(settings.value_sum, FEATURES, len(SITUATION))
+        self._live = LiveVersion(self._adapter, self._soft.items, self._users.capacity)
+        self._scratch = empty_scratch(self._soft.items.capacity, settings.state.ring)
+        self._warned_misplaced = False
+        self.input_partitions: int | None = None
+        """Partitions of the input topic, where known: to count records in the wrong one."""
+
+    @property
+    def meta_version(self) -> int:
+        """Version that ranks."""
+        return self._live.version.version
+
+    @property
+    def items(self) -> list[str]:
+        """Item ids by local number."""
+        return self._soft.items.ids
+
+    @property
+    def users(self) -> Users:
+        """The hard state of all users."""
+        return self._users
+
+    def warm_up(self) -> None:
+        """Compile, or load from the cache, everything that a batch runs; leaves no trace."""
+        metrics = ConsumerMetrics(CollectorRegistry())
+        trial = Recommender(self._settings, metrics, self._clock, protocol=self._protocol)
+        trial.assign(0)
+        value, headers = encode_interaction(Interaction(user="user", item="item", ts=0))
+        records = [MemoryRecord("", 0, offset, 0, None, value, headers) for offset in range(4)]
+        trial.process(records[:2])
+        trial.swap(trial.prepare(self._adapter.version_zero()))
+        trial.replay(records[2:])
+
+    def assign(self, partition: int) -> None:
+        """Start a partition with empty state."""
+        self._admission.assign(partition)
+        self._users.assign(partition)
+
+    def drop(self, partition: int) -> None:
+        """Forget a partition: its users, their fast weights, its guard."""
+        self._admission.drop(partition)
+        self._live.forget(self._users.drop(partition))
+
+    def process(self, records: Sequence[Record]) -> BatchResult:
+        """Learn and rank the records, in order; what has to be sent is in the result."""
+        started = self._clock.monotonic()
+        decoded = self._admission.decode(records)
+        started = self._lap("decode", started)
+        accepted = self._admission.admit(records, decoded, self.input_partitions)
+        self._count_outcomes(accepted)
+        started = self._lap("guard", started)
+        seeds = draw_seeds(self._settings.seed, accepted.partitions, accepted.offsets)
+        events = self._events(
+            accepted, seeds, sampled_events(seeds, self._settings),
+            answered_events(accepted, self._settings),
+        )  # fmt: skip
+        adapted = self._adapt(events)
+        started = self._lap("adapt", started)
+        ranked = self._rank(events, adapted)
+        result = self._result(records, accepted, events, adapted, ranked)
+        self._lap("rank", started)
+        self._prequential.count(result.observations)
+        return result
+
+    def replay(self, records: Sequence[Record]) -> None:
+        """Move the state along records that were answered before; nothing is ranked or counted."""
+        decoded = self._admission.decode(records)
+        accepted = self._admission.admit(records, decoded, None)
+        nothing = np.zeros(len(accepted), np.bool_)
+        events = self._events(accepted, np.zeros(len(accepted), np.uint64), nothing, nothing)
+        self._rank(events, self._adapt(events))
+
+    def apply_items(self, records: Sequence[Record]) -> None:
+        """Announce and delete items as records of the items topic say; bad ones are counted."""
+        for record in records:
+            try:
+                item = decode_item(record, self._settings.guard.max_id_bytes)
+                key = (record.key or b"").decode(errors="replace")
+            except Rejected as rejected:
+                self._metrics.rejected_items.labels(rejected.reason.value).inc()
+                log.warning(
+                    "item_rejected", topic=record.topic, partition=record.partition,
+                    offset=record.offset, reason=rejected.reason.value, detail=rejected.detail,
+                )  # fmt: skip
+                continue
+            if item is None:
+                self._soft.items.delete(key)
+            else:
+                self._soft.items.announce([item.item])
+        self._live.follow_items()
+
+    def announce(self, items: Sequence[str]) -> None:
+        """These items may be recommended from now on."""
+        self._soft.items.announce(items)
+        self._live.follow_items()
+
+    def prepare(self, version: MetaVersion) -> PreparedVersion:
+        """Lay a version out for a swap; may run on another thread than the rest.
+
+        Raises Degraded where it does not fit.
+        """
+        return self._live.prepare(version)
+
+    def swap(self, prepared: PreparedVersion) -> None:
+        """Rank with this version from the next batch on."""
+        self._live.swap(prepared)
+        self._metrics.swaps.inc()
+        self.export()
+
+    def export(self) -> None:
+        """Bring the gauges of state up to date."""
+        version = self._live.version
+        self._metrics.meta_version.set(version.version)
+        self._metrics.meta_version_created.set(version.created_ms / 1e3)
+        self._metrics.users.set(len(self._users))
+        self._metrics.state_bytes.set(self._users.nbytes())
+        self._metrics.items.set(int(self._soft.items.availability.available[0]))
+
+    def _events(
+        self,
+        accepted: Accepted,
+        seeds: NDArray[np.uint64],
+        sampled: NDArray[np.bool_],
+        answered: NDArray[np.bool_],
+    ) -> Events:
+        """The accepted events in arrays; users and items get their numbers."""
+        places = zip(accepted.partitions, accepted.users, strict=True)
+        users = [self._users.row(partition, user) for partition, user in places]
+        items = [self._soft.items.number(item) for item in accepted.items]
+        self._live.follow_items()
+        return Events(
+            user=np.array(users, np.int64),
+            item=np.array(items, np.int32),
+            kind=np.array(accepted.kinds, np.int8),
+            value=np.array(accepted.values, np.float64),
+            time=np.array(accepted.times, np.int64),
+            context=np.array(accepted.contexts, np.uint32),
+            event=np.array(accepted.event_ids, np.uint64),
+            sampled=sampled,
+            answered=answered,
+            seed=seeds,
+        )
+
+    def _adapt(self, events: Events) -> Adapted:
+        """Events into the rings, fast weights along with them."""
+        self._room()
+        rings = self._users.rings
+        self._live.refresh(events.user, rings, self._weights)
+        room = int(events.sampled.sum() + events.answered.sum())
+        snapshots = empty_snapshots(room, self._settings.state.ring, self._adapter.window)
+        steps = empty_steps(events, self._adapter.window)
+        trail = empty_trail(len(events.user))
+        adapt_events(events, rings, self._weights, self._scratch.mark, steps, trail, snapshots)
+        queries = self._live.follow(steps, snapshots.time)
+        return Adapted(steps, trail, snapshots, queries)
+
+    def _rank(self, events: Events, adapted: Adapted) -> Ranked:
+        """Through the events again, with the soft state moving along."""
+        learn = self._settings.learn
+        observations = int((adapted.steps.before >= 0).sum())
+        answers = int((adapted.steps.after >= 0).sum())
+        listed = self._settings.rank.top_k if self._protocol.lists else 0
+        observed = empty_observed(observations, listed, 1 + learn.strongest + learn.random)
+        lists = empty_lists(answers, self._settings.rank.top_k)
+        seen = self._seen.link(events.user, events.item) if self._seen else nothing_seen()
+        slow = self._live.slow
+        rank_events(
+            events,
+            self._weights,
+            adapted.steps,
+            adapted.trail,
+            adapted.snapshots,
+            Weights(adapted.queries, slow.embedding, slow.bias, slow.theta),
+            self._soft.arrays(),
+            seen,
+            learn.strongest,
+            self._protocol.negatives,
+            self._scratch,
+            observed,
+            lists,
+        )
+        return Ranked(observed, lists)
+
+    def _room(self) -> None:
+        """Room to work in for every item numbered so far."""
+        capacity = self._soft.items.capacity
+        if capacity > len(self._scratch.scores):
+            self._scratch = empty_scratch(capacity, self._settings.state.ring)
+
+    def _result(
+        self,
+        records: Sequence[Record],
+        accepted: Accepted,
+        events: Events,
+        adapted: Adapted,
+        ranked: Ranked,
+    ) -> BatchResult:
+        offsets: dict[int, int] = {}
+        for record in records:
+            offsets[record.partition] = record.offset + 1
+        answers = recommendations(
+            ranked.lists, accepted, self.items, self._settings, self.meta_version,
+            self._adapter.name, self._clock.now_ms(),
+        )  # fmt: skip
+        tasks, task_events = task_blocks(
+            ranked.observed, adapted, accepted, self._weights[events.kind], self.items,
+            self._settings, self.meta_version,
+        )  # fmt: skip
+        return BatchResult(
+            offsets=offsets,
+            observations=_observations(ranked.observed, adapted, events, accepted),
+            outputs=[*accepted.dead_letters, *answers, *tasks],
+            answered=[accepted.timestamps[event] for event in ranked.lists.event.tolist()],
+            recommendations=len(answers),
+            tasks=task_events,
+        )
+
+    def _count_outcomes(self, accepted: Accepted) -> None:
+        for (kind, outcome), count in accepted.outcomes.items():
+            self._metrics.events.labels(kind, outcome).inc(count)
+        for letter in accepted.dead_letters:
+            reason = dict(letter.headers)["metarec-reason"].decode()
+            self._metrics.rejected.labels(reason).inc()
+        if accepted.users:
+            sampled = min(1.0, self._settings.learn.sample_per_batch / len(accepted))
+            self._metrics.sample_share.set(min(self._settings.learn.sample, sampled))
+        if accepted.misplaced:
+            self._metrics.misplaced.inc(len(accepted.misplaced))
+            if not self._warned_misplaced:
+                self._warned_misplaced = True
+                log.warning("interaction_misplaced", where=accepted.misplaced[0], advice=_MISPLACED)
+
+    def _lap(self, stage: str, started: float) -> float:
+        now = self._clock.monotonic()
+        self._metrics.stage_seconds.labels(stage).observe(now - started)
+        return now
+
+
+def _observations(
+    observed: Observed, adapted: Adapted, events: Events, accepted: Accepted
+) -> Observations:
+    number = observed.event
+    taken = adapted.steps.before[number]
+    return Observations(
+        partition=np.array(accepted.partitions, np.int64)[number],
+        offset=np.array(accepted.offsets, np.int64)[number],
+        user=events.user[number],
+        item=events.item[number],
+        candidate=observed.candidate,
+        masked=observed.masked,
+        repeat=observed.repeat,
+        earlier=adapted.snapshots.earlier[taken],
+        greater=observed.greater,
+        equal=observed.equal,
+        candidates=observed.candidates,
+        popularity_greater=observed.popularity_greater,
+        popularity_equal=observed.popularity_equal,
+        lists=observed.lists,
+    )

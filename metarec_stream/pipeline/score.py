@@ -1,0 +1,336 @@
+"""Step 2c of a batch, compiled: the scores of all items for a user as of a moment.
+
+s(i) = q·E_i + b_i + Σ_f x_f(i)·(θ_f·c), see `features`. Dense features go through every item;
+ring and related ones only through the items that the user's ring touches.
+
+Logarithms of counts and times are taken from the bits of the float (the exponent plus the
+mantissa as a straight line, off by at most 0.06): a vector instruction instead of a call. Weights
+are learned on the same values, so what matters is that they grow with their argument.
+
+Letters: N items (capacity), F features, P half-lives, K ring, d dimensions.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metarec_stream.catalogue.neighbours import COMPANIONS, Relations
+from metarec_stream.catalogue.popularity import Popularity
+from metarec_stream.compiled import compiled
+from metarec_stream.pipeline.adapt import Snapshots
+from metarec_stream.pipeline.features import DENSE, POPULARITY_HALF_LIVES, RELATED, RING
+
+FLOOR = np.float32(-1e29)
+"""Scores at or below this are no candidates'."""
+
+_HALF_LIVES = len(POPULARITY_HALF_LIVES)
+_DENSE, _RING, _RELATED = len(DENSE), len(RING), len(RELATED)
+_LOG_SLOPE = np.float32(math.log(2.0) * 2.0**-23)
+_LOG_OFFSET = np.float32(math.log(2.0) * 126.94269504)
+_ONE_BITS = 1_065_353_216
+_THIRD = np.float32(1.0 / 3.0)
+_TRANSITION_SPAN = 5
+_MINUTE, _HOUR, _DAY = 4.1, 8.2, 11.4
+"""Natural logarithms of 60, 3,600 and 86,400 seconds: where the gap's hinges are."""
+
+
+class Scratch(NamedTuple):
+    """Room to work in; one for a thread."""
+
+    scores: NDArray[np.float32]
+    """[N]."""
+    real: NDArray[np.float32]
+    """[N] and `bits` is the same memory."""
+    bits: NDArray[np.int32]
+    """[N]."""
+    mark: NDArray[np.int32]
+    """[N] place among the touched items; -1 for none, throughout between two calls."""
+    touched: NDArray[np.int32]
+    """[N] touched items: first those of the ring, by recency."""
+    ring: NDArray[np.float32]
+    """[K, ring features]."""
+    related: NDArray[np.float32]
+    """[related features, N]."""
+    weights: NDArray[np.float32]
+    """[F] θ·c."""
+
+
+def empty_scratch(items: int, ring: int) -> Scratch:
+    """Room for this many items and this ring."""
+    real = np.zeros(items, np.float32)
+    return Scratch(
+        scores=np.zeros(items, np.float32),
+        real=real,
+        bits=real.view(np.int32),
+        mark=np.full(items, -1, np.int32),
+        touched=np.zeros(items, np.int32),
+        ring=np.zeros((ring, _RING), np.float32),
+        related=np.zeros((_RELATED, items), np.float32),
+        weights=np.zeros(_DENSE + _RING + _RELATED, np.float32),
+    )
+
+
+@compiled
+def _weights_of(
+    theta: NDArray[np.float32], situation: NDArray[np.float32], scratch: Scratch
+) -> None:
+    for feature in range(theta.shape[0]):
+        total = np.float32(0)
+        for entry in range(theta.shape[1]):
+            total += theta[feature, entry] * situation[entry]
+        scratch.weights[feature] = total
+
+
+@compiled
+def _dense_argument(
+    popularity: Popularity, feature: int, item: int, now_s: float, scale: np.float32
+) -> np.float32:
+    """What a dense feature is the logarithm of."""
+    if feature < _HALF_LIVES:
+        return np.float32(np.float32(0.02) + popularity.counts[feature, item] * scale)
+    if feature == _HALF_LIVES:
+        return np.float32(np.float32(1) + popularity.total[item])
+    if feature == _HALF_LIVES + 1:
+        return np.float32(popularity.events[0] - popularity.last_event[item])
+    if feature == _HALF_LIVES + 2:
+        return np.float32(max(1.0 + now_s - popularity.last_time[item], 1.0))
+    return np.float32(max(60.0 + now_s - popularity.first_time[item], 1.0))
+
+
+@compiled
+def _dense_scale(popularity: Popularity, feature: int) -> np.float32:
+    if feature < _HALF_LIVES:
+        return np.float32(1.0 / popularity.scale[feature])
+    return np.float32(1)
+
+
+@compiled
+def _dense_sign(feature: int) -> np.float32:
+    return _THIRD if feature <= _HALF_LIVES else -_THIRD
+
+
+@compiled
+def _add_dense(popularity: Popularity, count: int, now_s: float, scratch: Scratch) -> None:
+    for feature in range(_DENSE):
+        weight = scratch.weights[feature] * _dense_sign(feature)
+        scale = _dense_scale(popularity, feature)
+        if feature < _HALF_LIVES:
+            for item in range(count):
+                scratch.real[item] = np.float32(0.02) + popularity.counts[feature, item] * scale
+        elif feature == _HALF_LIVES:
+            for item in range(count):
+                scratch.real[item] = np.float32(1) + popularity.total[item]
+        elif feature == _HALF_LIVES + 1:
+            now_event = float(popularity.events[0])
+            for item in range(count):
+                scratch.real[item] = np.float32(now_event - popularity.last_event[item])
+        elif feature == _HALF_LIVES + 2:
+            for item in range(count):
+                scratch.real[item] = np.float32(max(1.0 + now_s - popularity.last_time[item], 1.0))
+        else:
+            for item in range(count):
+                scratch.real[item] = np.float32(
+                    max(60.0 + now_s - popularity.first_time[item], 1.0)
+                )
+        for item in range(count):
+            scratch.scores[item] += weight * (
+                np.float32(scratch.bits[item]) * _LOG_SLOPE - _LOG_OFFSET
+            )
+
+
+@compiled
+def _touch_ring(snapshots: Snapshots, row: int, popularity: Popularity, scratch: Scratch) -> int:
+    user = snapshots.user[row]
+    length = snapshots.length[row]
+    total = 0
+    for place in range(length):
+        total += snapshots.counts[row, place]
+    for place in range(length):
+        item = snapshots.items[row, place]
+        scratch.mark[item] = place
+        scratch.touched[place] = item
+        x = scratch.ring[place]
+        x[:] = np.float32(0)
+        gap = max(snapshots.time[row] - snapshots.times[row, place], 0) / 1000.0
+        log_gap = math.log1p(gap)
+        own = 1.0 if popularity.last_user[item] == user else 0.0
+        count = snapshots.counts[row, place]
+        x[0] = 1.0
+        x[1] = -math.log1p(place) / 2.0
+        if place < 4:
+            x[2 + place] = 1.0
+        x[6] = -log_gap / 5.0
+        x[7] = -max(0.0, log_gap - _MINUTE) / 3.0
+        x[8] = -max(0.0, log_gap - _HOUR) / 2.0
+        x[9] = -max(0.0, log_gap - _DAY) / 2.0
+        x[10] = math.log(count)
+        x[11] = math.log(count / total) / 2.0
+        x[12] = own
+        if place == 0:
+            x[13] = own
+            x[14] = log_gap / 5.0
+        if gap < 1.0:
+            x[15] = 1.0
+        for feature in range(_RELATED):
+            scratch.related[feature, place] = 0.0
+    return int(length)
+
+
+@compiled
+def _place_of(item: int, touched: int, scratch: Scratch) -> int:
+    """The item's place among the touched, which is `touched` if it is new there."""
+    place = scratch.mark[item]
+    if place < 0:
+        place = touched
+        scratch.mark[item] = place
+        scratch.touched[place] = item
+        for feature in range(_RELATED):
+            scratch.related[feature, place] = 0.0
+    return int(place)
+
+
+@compiled
+def _touch_related(
+    snapshots: Snapshots,
+    row: int,
+    popularity: Popularity,
+    relations: Relations,
+    touched: int,
+    scratch: Scratch,
+) -> int:
+    now = np.float32(1.0 / relations.scale[0])
+    transitions = relations.transitions
+    companions = relations.cooccurrence
+    for lag in range(min(snapshots.length[row], COMPANIONS)):
+        item = snapshots.items[row, lag]
+        if lag < _TRANSITION_SPAN:
+            norm = np.float32(1) / (transitions.total[item] * now + np.float32(2))
+            feature = min(lag, 2)
+            for entry in range(transitions.length[item]):
+                place = _place_of(transitions.item[item, entry], touched, scratch)
+                touched = max(touched, place + 1)
+                weight = transitions.weight[item, entry] * now
+                scratch.related[feature, place] += weight * norm
+                if lag == 0:
+                    scratch.related[3, place] = weight
+        decay = np.float32(math.exp(-0.25 * lag))
+        norm = now / np.float32(math.sqrt(popularity.total[item] + 10.0))
+        for entry in range(companions.length[item]):
+            other = companions.item[item, entry]
+            place = _place_of(other, touched, scratch)
+            touched = max(touched, place + 1)
+            cosine = (
+                companions.weight[item, entry]
+                * norm
+                / np.float32(math.sqrt(popularity.total[other] + np.float32(10)))
+            )
+            scratch.related[4, place] += cosine * decay
+            scratch.related[5, place] += cosine
+    return touched
+
+
+@compiled
+def _squash_related(touched: int, owned: int, scratch: Scratch) -> None:
+    """From sums to features: logarithms of 1 + gain times the sum."""
+    for place in range(touched):
+        scratch.related[6, place] = min(scratch.related[4, place], np.float32(3))
+    for feature in range(_RELATED - 1):
+        gain = np.float32(100)
+        scale = _LOG_SLOPE * _THIRD
+        if feature < 3:
+            gain = np.float32(200)
+        elif feature == 3:
+            gain = np.float32(1)
+            scale = _LOG_SLOPE
+        elif feature == 6:
+            continue
+        for place in range(touched):
+            scratch.real[place] = np.float32(1) + gain * scratch.related[feature, place]
+        for place in range(touched):
+            scratch.related[feature, place] = scale * np.float32(scratch.bits[place] - _ONE_BITS)
+    for place in range(touched):
+        scratch.related[7, place] = scratch.related[0, place] if place < owned else np.float32(0)
+
+
+@compiled
+def _add_touched(touched: int, owned: int, count: int, scratch: Scratch) -> None:
+    for place in range(touched):
+        item = scratch.touched[place]
+        if item >= count:
+            continue
+        total = np.float32(0)
+        for feature in range(_RELATED):
+            total += scratch.weights[_DENSE + _RING + feature] * scratch.related[feature, place]
+        if place < owned:
+            for feature in range(_RING):
+                total += scratch.weights[_DENSE + feature] * scratch.ring[place, feature]
+        scratch.scores[item] += total
+
+
+@compiled
+def score_items(
+    snapshots: Snapshots,
+    row: int,
+    query: NDArray[np.float32],
+    embedding: NDArray[np.float32],
+    bias: NDArray[np.float32],
+    theta: NDArray[np.float32],
+    popularity: Popularity,
+    relations: Relations,
+    penalty: NDArray[np.float32],
+    count: int,
+    scratch: Scratch,
+) -> int:
+    """Fill scratch.scores[:count]; returns how many items were touched.
+
+    `penalty` [N] is 0 for a candidate and EXCLUDED for what may not be recommended. The marks
+    stay set until `clear_touched`, so that features of single items can be read.
+    """
+    dimensions = query.shape[0]
+    for item in range(count):
+        total = np.float32(0)
+        for axis in range(dimensions):
+            total += query[axis] * embedding[item, axis]
+        scratch.scores[item] = total + bias[item] + penalty[item]
+    _weights_of(theta, snapshots.situation[row], scratch)
+    _add_dense(popularity, count, snapshots.time[row] / 1000.0, scratch)
+    owned = _touch_ring(snapshots, row, popularity, scratch)
+    touched = _touch_related(snapshots, row, popularity, relations, owned, scratch)
+    _squash_related(touched, owned, scratch)
+    _add_touched(touched, owned, count, scratch)
+    return touched
+
+
+@compiled
+def clear_touched(touched: int, scratch: Scratch) -> None:
+    """Take back the marks that `score_items` set."""
+    for place in range(touched):
+        scratch.mark[scratch.touched[place]] = -1
+
+
+@compiled
+def features_of(
+    item: int,
+    now_s: float,
+    owned: int,
+    popularity: Popularity,
+    scratch: Scratch,
+    x: NDArray[np.float32],
+) -> None:
+    """The features [F] of one item, as they went into its score."""
+    for feature in range(_DENSE):
+        scale = _dense_scale(popularity, feature)
+        scratch.real[0] = _dense_argument(popularity, feature, item, now_s, scale)
+        logarithm = np.float32(scratch.bits[0]) * _LOG_SLOPE - _LOG_OFFSET
+        x[feature] = _dense_sign(feature) * logarithm
+    place = scratch.mark[item]
+    for feature in range(_RING):
+        inside = 0 <= place < owned
+        x[_DENSE + feature] = scratch.ring[place, feature] if inside else np.float32(0)
+    for feature in range(_RELATED):
+        known = place >= 0
+        x[_DENSE + _RING + feature] = scratch.related[feature, place] if known else np.float32(0)

@@ -1,0 +1,236 @@
+"""The recommender: records in, lists, dead letters and tasks out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry
+from stream import lists_of, random_interactions, recommender, record, records
+
+from metarec_stream.adapters.value_sum.parameters import version_zero
+from metarec_stream.clock import ManualClock
+from metarec_stream.config import Settings
+from metarec_stream.contract.interaction import Interaction
+from metarec_stream.contract.meta_version import MetaVersion
+from metarec_stream.contract.task import TaskBlock
+from metarec_stream.contract.task_codec import decode_task_block
+from metarec_stream.contract.transport import Output
+from metarec_stream.learner.settings import LearnSettings, ValueSumSettings
+from metarec_stream.memory.log import MemoryRecord
+from metarec_stream.metrics import ConsumerMetrics
+from metarec_stream.pipeline.features import FEATURES, SITUATION
+from metarec_stream.pipeline.recommender import RankProtocol, Recommender
+from metarec_stream.pipeline.seen import SeenItems
+from metarec_stream.state.settings import StateSettings
+
+SETTINGS = Settings(
+    emit="per_event",
+    state=StateSettings(ring=12),
+    value_sum=ValueSumSettings(dimensions=8, window=6),
+    learn=LearnSettings(strongest=6, random=4, sample_per_batch=100_000),
+)
+MINUTE = 60_000
+START = 1_700_000_000_000
+
+
+def click(user: str, item: str, minute: int = 0, **fields: str) -> Interaction:
+    """A click at a minute of the day."""
+    return Interaction(user=user, item=item, ts=START + minute * MINUTE, **fields)
+
+
+def learned_version(number: int, items: list[str], seed: int) -> MetaVersion:
+    """A version with random tables, as if learned."""
+    draw = np.random.default_rng(seed)
+    zero = version_zero(8, 4, FEATURES, len(SITUATION))
+    shapes = {"value": (len(items), 8), "embedding": (len(items), 8), "bias": (len(items),)}
+    tables = {name: draw.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    return MetaVersion(number, number - 1, zero.adapter, items, {**zero.parameters, **tables})
+
+
+def tasks_of(outputs: list[Output]) -> list[TaskBlock]:
+    """The task blocks among a batch's outputs."""
+    return [decode_task_block(o.value) for o in outputs if o.topic == SETTINGS.topics.tasks]
+
+
+@pytest.mark.parametrize("sizes", [(1,), (7, 64), (1_000,)])
+def test_lists_do_not_depend_on_how_records_fell_into_batches(sizes: tuple[int, ...]) -> None:
+    """Items and scores are the same bit for bit, with a version swapped in at the same place."""
+    stream = records(random_interactions(400, seed=1))
+    version = learned_version(3, [f"i{number}" for number in range(15)], seed=2)
+
+    def run(batches: tuple[int, ...]) -> list[object]:
+        engine = recommender(SETTINGS)
+        made: list[object] = []
+        for half in (stream[:200], stream[200:]):
+            start, turn = 0, 0
+            while start < len(half):
+                size = batches[turn % len(batches)]
+                outputs = engine.process(half[start : start + size]).outputs
+                made.extend(
+                    (a.rec_id, a.meta_version, a.items) for a in lists_of(outputs, SETTINGS)
+                )
+                start, turn = start + size, turn + 1
+            engine.swap(engine.prepare(version))
+        return made
+
+    assert run(sizes) == run((50,))
+
+
+def test_replay_leaves_the_same_state_as_processing() -> None:
+    """After a silent replay the next list is the one of a process that never stopped."""
+    stream = records(random_interactions(300, seed=3))
+    lived, replayed = recommender(SETTINGS), recommender(SETTINGS)
+    lived.process(stream[:250])
+    for start in range(0, 250, 33):
+        replayed.replay(stream[start : min(start + 33, 250)])
+    expected, answer = lived.process(stream[250:]), replayed.process(stream[250:])
+    assert lists_of(answer.outputs, SETTINGS) == lists_of(expected.outputs, SETTINGS)
+
+
+def test_an_unannounced_item_is_recommended_from_its_first_interaction() -> None:
+    """Another user gets it; and nobody before it came."""
+    engine = recommender(SETTINGS)
+    first, second = lists_of(
+        engine.process(records([click("a", "old"), click("b", "new", 1)])).outputs, SETTINGS
+    )
+    assert [entry.item for entry in first.items] == ["old"]
+    assert {entry.item for entry in second.items} == {"old", "new"}
+    assert second.items[0].item == "new"
+    assert second.items[0].why[0] == "repeat"
+
+
+def test_a_deleted_item_is_not_recommended_until_announced_again() -> None:
+    """It stays in the history; a bad record on the items topic changes nothing."""
+    engine = recommender(SETTINGS)
+    engine.process(records([click("a", "x"), click("a", "y", 1)]))
+
+    def listed(offset: int, minute: int) -> set[str]:
+        outputs = engine.process([record(click("a", "y", minute), offset)]).outputs
+        return {entry.item for entry in lists_of(outputs, SETTINGS)[0].items}
+
+    engine.apply_items([MemoryRecord("items", 0, 0, 0, b"x", None)])
+    engine.apply_items([MemoryRecord("items", 0, 1, 0, b"x", b"\xc1")])
+    assert listed(2, 2) == {"y"}
+    engine.apply_items([MemoryRecord("items", 0, 2, 0, b"x", b'{"item": "x", "title": "X"}')])
+    assert listed(3, 3) == {"x", "y"}
+
+
+def test_transitions_and_companions_lead_the_list_and_say_why() -> None:
+    """After many users went from a to b, a new user at a is offered b, for that reason."""
+    engine = recommender(SETTINGS)
+    history = [click(f"u{user}", item, user) for user in range(9) for item in ("a", "b")]
+    engine.process(records(history))
+    outputs = engine.process([record(click("new", "a", 20), 18)]).outputs
+    best = {entry.item: entry for entry in lists_of(outputs, SETTINGS)[0].items}
+    assert "transition" in best["b"].why
+    assert "cooccurrence" in best["b"].why
+
+
+def test_each_user_of_a_batch_gets_one_list_after_their_last_event() -> None:
+    """`per_user`, and its list is the one `per_event` gives at that event."""
+    stream = records(random_interactions(60, seed=4))
+    per_user = SETTINGS.model_copy(update={"emit": "per_user"})
+    answers = lists_of(recommender(per_user).process(stream).outputs, per_user)
+    every = lists_of(recommender(SETTINGS).process(stream).outputs, SETTINGS)
+    last = {answer.user: answer for answer in every}
+    assert len(every) == 60
+    assert {answer.user: answer for answer in answers} == last
+    assert len(answers) == len(last)
+
+
+def test_tasks_hold_the_features_that_made_the_scores() -> None:
+    """Score by hand from a logged task: the item that came ranks where it was observed to."""
+    engine = recommender(SETTINGS)
+    stream = records(random_interactions(200, seed=5))
+    engine.process(stream[:150])
+    result = engine.process(stream[150:])
+    theta = version_zero(8, 4, FEATURES, len(SITUATION)).parameters["theta"]
+    blocks = tasks_of(result.outputs)
+    scored = 0
+    seen = result.observations
+    place_of = {int(offset): place for place, offset in enumerate(seen.offset)}
+    for block in blocks:
+        for event in range(len(block.offsets)):
+            known = block.candidates[event] >= 0
+            scores = block.features[event, known] @ (theta @ block.situation[event])
+            place = place_of[int(block.offsets[event])]
+            above = int(min(seen.greater[place], SETTINGS.learn.strongest))
+            tolerance = 0.02
+            assert (scores[1:] > scores[0] - tolerance).sum() >= above
+            if seen.greater[place] < SETTINGS.learn.strongest:
+                assert (scores[1:] > scores[0] + tolerance).sum() <= seen.greater[place]
+            assert len(set(block.candidates[event, known].tolist())) == known.sum()
+            scored += 1
+    assert scored == result.tasks > 20
+
+
+def test_random_candidates_are_corrected_for_how_rare_their_draw_was() -> None:
+    """log_q is log(rest / draws) for the drawn ones, 0 for the others."""
+    engine = recommender(SETTINGS)
+    stream = records(random_interactions(200, seed=6))
+    result = engine.process(stream)
+    seen = result.observations
+    counts = dict(zip(seen.offset.tolist(), seen.candidates.tolist(), strict=True))
+    corrected = 0
+    for block in tasks_of(result.outputs):
+        for event, offset in enumerate(block.offsets.tolist()):
+            drawn = block.log_q[event] > 0
+            chosen = int((block.candidates[event] >= 0).sum())
+            rest = counts[offset] - (chosen - 4)
+            if rest > 4:
+                np.testing.assert_allclose(block.log_q[event, drawn], np.log(rest / 4), rtol=1e-5)
+                assert drawn.sum() == 4
+                corrected += 1
+    assert corrected > 50
+
+
+def test_unwanted_events_are_kept_but_teach_nothing() -> None:
+    """A skip is neither a task nor a repeat, and moves no popularity."""
+    engine = recommender(SETTINGS)
+    engine.process(records([click("a", "x"), click("b", "y", 1)]))
+    result = engine.process([record(click("a", "y", 2, type="skip"), 2)])
+    assert len(result.observations) == 0
+    assert int(engine.users.rings.accepted[0]) == 2
+    assert int(engine.users.rings.wanted[0]) == 1
+
+
+def test_duplicates_rejects_and_late_events_take_their_ways() -> None:
+    """A duplicate is answered by nothing; a reject is a dead letter; offsets cover all of them."""
+    engine = recommender(SETTINGS)
+    twice = click("a", "x", 0, event_id="e1")
+    broken = MemoryRecord("interactions", 0, 2, START, b"a", b"\xc1", (("h", b"1"),))
+    result = engine.process([record(twice, 0), record(twice, 1), broken])
+    assert result.offsets == {0: 3}
+    assert result.recommendations == 1
+    letters = [o for o in result.outputs if o.topic == "interactions.dlq"]
+    assert [(letter.value, letter.headers[0]) for letter in letters] == [(b"\xc1", ("h", b"1"))]
+    assert dict(letters[0].headers)["metarec-reason"] == b"undecodable"
+
+
+def test_masking_takes_what_the_user_had_out_of_the_candidates() -> None:
+    """An event on it is marked, and the list that would have been shown is without it."""
+    engine = Recommender(
+        SETTINGS, ConsumerMetrics(CollectorRegistry()), ManualClock(0),
+        seen=SeenItems(), protocol=RankProtocol(lists=True),
+    )  # fmt: skip
+    engine.assign(0)
+    history = [click("a", "x"), click("b", "y", 1), click("a", "x", 2), click("a", "y", 3)]
+    seen = engine.process(records(history)).observations
+    assert seen.masked.tolist() == [False, False, True, False]
+    assert seen.candidate.tolist() == [False, False, False, True]
+    listed = [[engine.items[item] for item in row if item >= 0] for row in seen.lists]
+    assert listed == [[], ["x"], ["y"], ["y"]]
+
+
+def test_a_dropped_partition_is_forgotten_and_others_stay() -> None:
+    """Its users start anew, those of another partition go on."""
+    engine = recommender(SETTINGS, partitions=(0, 1))
+    engine.process([record(click("a", "x"), 0), record(click("b", "x", 1), 0, partition=1)])
+    engine.drop(0)
+    engine.assign(0)
+    assert len(engine.users) == 1
+    seen = engine.process(
+        [record(click("a", "x", 2), 1), record(click("b", "x", 3), 1, partition=1)]
+    ).observations
+    assert seen.repeat.tolist() == [False, True]
+    assert seen.earlier.tolist() == [0, 1]
