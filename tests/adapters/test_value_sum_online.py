@@ -87,7 +87,7 @@ def query_by_the_book(rings: Rings, now: int) -> NDArray[np.float64]:
             weights += weight
         mixed += (total / np.sqrt(1 + weights)) @ given["mixing"][scale]
     spread = np.sqrt(((mixed - mixed.mean()) ** 2).mean() + 1e-5)
-    return given["gain"] * (mixed - mixed.mean()) / spread
+    return np.asarray(given["gain"] * (mixed - mixed.mean()) / spread)
 
 
 @given(streams)
@@ -116,8 +116,8 @@ def test_following_does_not_depend_on_batches(stream: list[tuple[int, int, int]]
     events = events_of(stream)
     whole, _ = followed(slow, events, empty_rings(1, RING), no_fast_weights())
     rings, fast = empty_rings(1, RING), no_fast_weights()
-    parts = [Events(*(column[piece] for column in events))
-             for piece in (slice(0, cut), slice(cut, None))]  # fmt: skip
+    both = (slice(0, cut), slice(cut, None))
+    parts = [Events._make(column[piece] for column in events) for piece in both]
     queries = [followed(slow, part, rings, fast)[0] for part in parts if len(part.user)]
     np.testing.assert_array_equal(np.concatenate(queries), whole)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
-from stream import lists_of, random_interactions, recommender, record, records
 
 from metarec_stream.adapters.value_sum.parameters import version_zero
 from metarec_stream.clock import ManualClock
@@ -22,6 +21,7 @@ from metarec_stream.pipeline.features import FEATURES, SITUATION
 from metarec_stream.pipeline.recommender import RankProtocol, Recommender
 from metarec_stream.pipeline.seen import SeenItems
 from metarec_stream.state.settings import StateSettings
+from tests.stream import lists_of, random_interactions, recommender, record, records
 
 SETTINGS = Settings(
     emit="per_event",
@@ -33,9 +33,12 @@ MINUTE = 60_000
 START = 1_700_000_000_000
 
 
-def click(user: str, item: str, minute: int = 0, **fields: str) -> Interaction:
-    """A click at a minute of the day."""
-    return Interaction(user=user, item=item, ts=START + minute * MINUTE, **fields)
+def click(
+    user: str, item: str, minute: int = 0, kind: str = "click", event_id: str | None = None
+) -> Interaction:
+    """A click, or another kind of event, at a minute of the day."""
+    time = START + minute * MINUTE
+    return Interaction(user=user, item=item, type=kind, ts=time, event_id=event_id)
 
 
 def learned_version(number: int, items: list[str], seed: int) -> MetaVersion:
@@ -188,7 +191,7 @@ def test_unwanted_events_are_kept_but_teach_nothing() -> None:
     """A skip is neither a task nor a repeat, and moves no popularity."""
     engine = recommender(SETTINGS)
     engine.process(records([click("a", "x"), click("b", "y", 1)]))
-    result = engine.process([record(click("a", "y", 2, type="skip"), 2)])
+    result = engine.process([record(click("a", "y", 2, "skip"), 2)])
     assert len(result.observations) == 0
     assert int(engine.users.rings.accepted[0]) == 2
     assert int(engine.users.rings.wanted[0]) == 1

@@ -1,0 +1,63 @@
+"""What every test may ask for: a real broker, names of its own, settings bound to both."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+
+from metarec_stream.config import Settings
+from metarec_stream.kafka.embedded import EmbeddedBroker
+from metarec_stream.kafka.settings import KafkaSettings, TopicsSettings
+from metarec_stream.service.settings import HttpSettings
+
+hypothesis_settings.register_profile("metarec", deadline=None)
+hypothesis_settings.load_profile("metarec")
+
+
+@dataclass(frozen=True)
+class RunningBroker:
+    """Brokers that somebody else started."""
+
+    bootstrap_servers: str
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[EmbeddedBroker | RunningBroker]:
+    """A real Kafka for the whole run: the one named in the environment, else an embedded one."""
+    named = os.environ.get("METAREC_KAFKA__BOOTSTRAP_SERVERS")
+    if named:
+        yield RunningBroker(named)
+        return
+    with EmbeddedBroker(None, None, lambda _: None) as embedded:
+        yield embedded
+
+
+@pytest.fixture
+def unique() -> str:
+    """A short prefix that no other test has."""
+    return f"t{secrets.token_hex(4)}"
+
+
+@pytest.fixture
+def settings(broker: EmbeddedBroker | RunningBroker, unique: str) -> Settings:
+    """Settings on the broker with an application, a group and topics of the test's own."""
+    return Settings(
+        application=unique,
+        kafka=KafkaSettings(bootstrap_servers=broker.bootstrap_servers, group=f"{unique}-group"),
+        topics=TopicsSettings(
+            interactions=f"{unique}.interactions",
+            recommendations=f"{unique}.recommendations",
+            tasks=f"{unique}.tasks",
+            state=f"{unique}.state",
+            items=f"{unique}.items",
+            users=f"{unique}.users",
+            meta=f"{unique}.meta",
+            partitions=2,
+        ),
+        http=HttpSettings(port=0, learner_port=0),
+    )
