@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from metarec_stream.adapters.value_sum.settings import ValueSumSettings
 from metarec_stream.catalogue.settings import CatalogueSettings
 from metarec_stream.kafka.settings import KafkaSettings, TopicsSettings
-from metarec_stream.learner.settings import GateSettings, LearnSettings, ValueSumSettings
+from metarec_stream.learner.settings import GateSettings, LearnSettings
 from metarec_stream.pipeline.settings import (
     BatchSettings,
     Emit,

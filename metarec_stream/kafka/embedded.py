@@ -183,9 +183,12 @@ class EmbeddedBroker:
         self._progress("formatting the broker's storage")
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
         self._child = self._run(
-            distribution, "kafka.tools.StorageTool", "format", "-t", cluster, "-c",
-            "server.properties",
-        )  # fmt: skip
+            distribution,
+            "kafka.tools.StorageTool",
+            "format",
+            f"--cluster-id={cluster}",  # an id may begin with a dash
+            "--config=server.properties",
+        )
         if self._child.wait(_START_TIMEOUT_S) != 0:
             raise Fatal(f"Kafka's storage cannot be formatted: {self.last_errors()} {WAY_OUT}")
 

@@ -22,7 +22,8 @@ class KafkaSettings(Section):
     heartbeat_interval_ms: int = Field(1_500, ge=100)
     """Between two signs of life to the group's coordinator."""
     max_poll_interval_ms: int = Field(300_000, ge=1_000)
-    """A consumer that does not poll for this long loses its partitions; a start replays within it."""
+    """A consumer that does not poll for this long loses its partitions; a start replays within
+    it."""
     transaction_timeout_ms: int = Field(15_000, ge=1_000)
     """The broker aborts a transaction that stays open for this long."""
     connect_timeout_s: float = Field(60.0, gt=0)

@@ -61,14 +61,3 @@ class GateSettings(Section):
     """Fewest events for a decision."""
     confidence: float = Field(1.0, ge=0.0, le=10.0)
     """Standard errors by which the candidate's mean loss must be below the live version's."""
-
-
-class ValueSumSettings(Section):
-    """The default adapter: learned value sums."""
-
-    dimensions: int = Field(48, ge=4, le=512)
-    """d: length of the item and value vectors."""
-    time_scales: int = Field(4, ge=1, le=8)
-    """H: decays of the fast weights."""
-    window: int = Field(20, ge=1, le=128)
-    """L: distinct consecutive items of the ring that the fast weights sum over."""

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from metarec_stream.adapters.protocol import FastWeights
 from metarec_stream.adapters.value_sum.adapter import ValueSum
 from metarec_stream.adapters.value_sum.online import ValueSumWeights
+from metarec_stream.adapters.value_sum.settings import ValueSumSettings
 from metarec_stream.contract.meta_version import MetaVersion
 from metarec_stream.errors import Degraded
-from metarec_stream.learner.settings import ValueSumSettings
 from metarec_stream.pipeline.adapt import (
     Events,
     adapt_events,

@@ -7,6 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from metarec_stream.adapters.value_sum.parameters import version_zero
+from metarec_stream.adapters.value_sum.settings import ValueSumSettings
 from metarec_stream.clock import ManualClock
 from metarec_stream.config import Settings
 from metarec_stream.contract.interaction import Interaction
@@ -14,7 +15,7 @@ from metarec_stream.contract.meta_version import MetaVersion
 from metarec_stream.contract.task import TaskBlock
 from metarec_stream.contract.task_codec import decode_task_block
 from metarec_stream.contract.transport import Output
-from metarec_stream.learner.settings import LearnSettings, ValueSumSettings
+from metarec_stream.learner.settings import LearnSettings
 from metarec_stream.memory.log import MemoryRecord
 from metarec_stream.metrics import ConsumerMetrics
 from metarec_stream.pipeline.features import FEATURES, SITUATION

@@ -9,10 +9,10 @@ from metarec_stream.adapters.protocol import FastWeights, Steps
 from metarec_stream.adapters.value_sum import online
 from metarec_stream.adapters.value_sum.online import ValueSumWeights
 from metarec_stream.adapters.value_sum.parameters import NAME, TABLES, hashed_value, version_zero
+from metarec_stream.adapters.value_sum.settings import ValueSumSettings
 from metarec_stream.contract.meta_version import MetaVersion
 from metarec_stream.errors import Degraded
 from metarec_stream.growth import grown
-from metarec_stream.learner.settings import ValueSumSettings
 
 
 class ValueSum:

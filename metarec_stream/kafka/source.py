@@ -1,0 +1,189 @@
+"""The input's consumer over Kafka: one member of the group, records as they came, bytes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from kafka import ConsumerGroupMetadata, KafkaConsumer, TopicPartition
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import IllegalStateError, KafkaError
+from kafka.structs import MemberState
+
+from metarec_stream.config import Settings
+from metarec_stream.contract.transport import Record
+from metarec_stream.errors import Fatal
+from metarec_stream.kafka.connection import client_options
+from metarec_stream.kafka.rebalance import Rebalance, RebalanceNotes
+from metarec_stream.kafka.watchdog import GroupWatchdog
+
+END_OFFSETS_LIMIT_MS = 1_000
+JOIN_S = 2.0
+"""How long one poll stays with a rebalance that has begun.
+
+kafka-python throws a finished rebalance away and begins another if it finishes while nobody polls,
+so a member that does other things in between can keep the whole group rebalancing for ever.
+"""
+JOIN_POLL_MS = 100
+
+
+def reading_options(settings: Settings) -> dict[str, Any]:
+    """What every consumer of ours sets: the library's defaults for these lose or repeat records."""
+    return {
+        **client_options(settings.kafka),
+        "isolation_level": "read_committed",
+        "auto_offset_reset": "earliest",
+        "enable_auto_commit": False,
+        "max_poll_records": settings.batch.max_records,
+    }
+
+
+class KafkaSource:
+    """The partitions of the input topic that the group gives to this member.
+
+    Rebalances are handed to `on_rebalance` on the thread that polls, before the records of that
+    poll. Raises Fatal when polling fails, the brokers stay away, or the member never settles.
+    """
+
+    def __init__(self, settings: Settings, on_rebalance: Callable[[Rebalance], None]) -> None:
+        self._topic = settings.topics.interactions
+        self._settings = settings.kafka
+        self._on_rebalance = on_rebalance
+        self._notes = RebalanceNotes()
+        self._owned: set[int] = set()
+        self._lag: dict[int, int] = {}
+        self._metadata: ConsumerGroupMetadata | None = None
+        self._heard = time.monotonic()
+        patience_s = (settings.kafka.max_poll_interval_ms + settings.kafka.session_timeout_ms) / 1e3
+        self._watchdog = GroupWatchdog(settings.kafka.group, patience_s)
+        self._consumer = KafkaConsumer(
+            **reading_options(settings),
+            group_id=settings.kafka.group,
+            partition_assignment_strategy=[CooperativeStickyAssignor],
+            session_timeout_ms=settings.kafka.session_timeout_ms,
+            heartbeat_interval_ms=settings.kafka.heartbeat_interval_ms,
+            max_poll_interval_ms=settings.kafka.max_poll_interval_ms,
+        )
+        self._consumer.subscribe([self._topic], listener=self._notes)
+
+    @property
+    def owned(self) -> frozenset[int]:
+        """The partitions that are ours, as of the last poll."""
+        return frozenset(self._owned)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the group had given this member its share at the last poll, be it none."""
+        return self._metadata is not None and self._metadata.state == MemberState.STABLE
+
+    def poll(self, timeout_ms: int, max_records: int) -> Sequence[Record]:
+        taken = self._poll(timeout_ms, max_records)
+        joining_until = time.monotonic() + JOIN_S
+        while not (taken or self.settled) and time.monotonic() < joining_until:
+            taken = self._poll(JOIN_POLL_MS, max_records)
+        for change in self._notes.drain():
+            self._take_note(change)
+        self._watchdog.observe(self.settled, time.monotonic(), time.process_time())
+        return [
+            record
+            for partition, records in taken.items()
+            if partition.partition in self._owned
+            for record in records
+        ]
+
+    def group_metadata(self) -> object:
+        metadata = self._metadata
+        if metadata is None or not metadata.member_id or metadata.generation_id < 0:
+            # The broker takes offsets of a bare group id from anyone: they would not be fenced.
+            raise Fatal(
+                f"this process fell out of the group {self._settings.group} while it had records "
+                f"of {self._topic} in hand; nothing of them was written: start it again, and if "
+                "it comes back raise kafka.session_timeout_ms or kafka.max_poll_interval_ms"
+            )
+        return metadata
+
+    def lag(self) -> Mapping[int, int]:
+        """As the contract says; asks the broker, so call it about once a second.
+
+        While the brokers do not answer it is the last known one, for `kafka.connect_timeout_s`.
+        """
+        partitions = [TopicPartition(self._topic, number) for number in sorted(self._owned)]
+        # A member without partitions asks too: the answer is its only sign that the brokers live.
+        asked = partitions or [TopicPartition(self._topic, 0)]
+        try:
+            ends = self._consumer.end_offsets(asked, timeout_ms=END_OFFSETS_LIMIT_MS)
+            self._heard = time.monotonic()
+            self._lag = {
+                partition.partition: max(0, ends[partition] - position)
+                for partition in partitions
+                if (position := self._position(partition)) is not None
+            }
+        except KafkaError as error:
+            self._still_away(error)
+        return self._lag
+
+    def committed(self, partition: int) -> int | None:
+        """The group's committed offset once it is stable; None if it never committed one."""
+        limit_s = self._settings.connect_timeout_s
+        try:
+            offset = self._consumer.committed(
+                TopicPartition(self._topic, partition), timeout_ms=limit_s * 1e3
+            )
+        except KafkaError as error:
+            raise Fatal(
+                f"the committed offset of {self._topic}/{partition} in group "
+                f"{self._settings.group} could not be read in {limit_s:.0f} s "
+                f"({type(error).__name__}: {error}): check the brokers and start this process again"
+            ) from error
+        return None if offset is None else int(offset)
+
+    def close(self) -> None:
+        """Leave the group, so that others take over at once."""
+        self._consumer.close(timeout_ms=self._settings.session_timeout_ms)
+
+    def _poll(self, timeout_ms: int, max_records: int) -> Mapping[TopicPartition, Sequence[Record]]:
+        taken: Mapping[TopicPartition, Sequence[Record]] = {}
+        try:
+            taken = self._consumer.poll(timeout_ms=timeout_ms, max_records=max_records)
+        except (KafkaError, ValueError, AssertionError) as error:
+            if not getattr(error, "retriable", False):
+                raise self._unreadable(error) from error
+        # Nothing moves the generation between this poll and the next but falling out of the group.
+        self._metadata = self._consumer.group_metadata()
+        return taken
+
+    def _take_note(self, change: Rebalance) -> None:
+        if change.kind == "assigned":
+            self._owned.update(change.partitions)
+        else:
+            self._owned.difference_update(change.partitions)
+        self._on_rebalance(change)
+
+    def _position(self, partition: TopicPartition) -> int | None:
+        """The next offset to be read; it passes transaction markers, which a record's does not."""
+        try:
+            position = self._consumer.position(partition, timeout_ms=END_OFFSETS_LIMIT_MS)
+        except IllegalStateError:
+            return None  # revoked since the last poll; the note of it comes with the next one
+        return None if position is None else int(position)
+
+    def _still_away(self, error: KafkaError) -> None:
+        silent_s = time.monotonic() - self._heard
+        if not error.retriable or silent_s > self._settings.connect_timeout_s:
+            raise Fatal(
+                f"the brokers {self._settings.bootstrap_servers} have not said where "
+                f"{self._topic} ends for {silent_s:.0f} s ({type(error).__name__}: {error}): bring "
+                "them back or correct METAREC_KAFKA__BOOTSTRAP_SERVERS, then start this process"
+            ) from error
+
+    def _unreadable(self, error: Exception) -> Fatal:
+        where = ", ".join(
+            f"{self._topic}/{partition.partition} at {self._position(partition)}"
+            for partition in sorted(self._consumer.assignment())
+        )
+        return Fatal(
+            f"polling {self._topic} failed ({type(error).__name__}: {error}); positions: "
+            f"{where or 'none'}. Check authorisation and the brokers; if a record there cannot be "
+            "read by this client, move the group past it with kafka-consumer-groups --reset-offsets"
+        )

@@ -1,0 +1,137 @@
+"""The output's transactional producer over Kafka: one process, one transactional id."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Callable, Mapping
+
+from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka.errors import (
+    CommitFailedError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    ProducerFencedError,
+)
+
+from metarec_stream.config import Settings
+from metarec_stream.contract.transport import Output
+from metarec_stream.errors import Fatal
+from metarec_stream.kafka.connection import client_options
+from metarec_stream.kafka.time_limit import TimeLimit
+
+RETRY_BACKOFF_MS = 5
+"""Slept on every retried transactional request: the library's 100 would rule a batch's latency."""
+BATCH_BYTES = 64 * 1024
+ABORT_LIMIT_S = 5.0
+MARGIN_S = 5.0
+"""Beyond the transaction's own limit, for the broker's answer that it has ended it."""
+
+
+class KafkaTransaction:
+    """One open transaction at a time, as `contract.transport.Transaction`.
+
+    Every error is Fatal here: a fenced producer, offsets of a stale generation, a wait that takes
+    longer than the broker keeps a transaction open, and whatever the library does not retry.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        slot = settings.instance_id or secrets.token_hex(8)
+        self.transactional_id = f"{settings.application}.{settings.kafka.group}.{slot}"
+        self._kafka = settings.kafka
+        self._input_topic = settings.topics.interactions
+        self._limit_s = settings.kafka.transaction_timeout_ms / 1e3 + MARGIN_S
+        self._calls = TimeLimit("kafka-transaction")
+        self._producer = KafkaProducer(
+            **client_options(settings.kafka),
+            transactional_id=self.transactional_id,
+            transaction_timeout_ms=settings.kafka.transaction_timeout_ms,
+            retry_backoff_ms=RETRY_BACKOFF_MS,
+            linger_ms=0,
+            batch_size=BATCH_BYTES,
+            max_request_size=settings.kafka.max_message_bytes,
+            max_block_ms=int(self._limit_s * 1e3),
+            compression_type=_compression(settings.kafka.compression),
+        )
+        self._wait("initialising the producer", self._producer.init_transactions)
+
+    def begin(self) -> None:
+        self._wait("beginning a transaction", self._producer.begin_transaction)
+
+    def send_offsets(self, offsets: Mapping[int, int], group_metadata: object) -> None:
+        committed = {
+            TopicPartition(self._input_topic, partition): OffsetAndMetadata(offset, "", -1)
+            for partition, offset in offsets.items()
+        }
+        where = ", ".join(f"{self._input_topic}/{at} to {to}" for at, to in offsets.items())
+        self._wait(
+            f"sending the offsets ({where})",
+            lambda: self._producer.send_offsets_to_transaction(committed, group_metadata),
+        )
+
+    def send(self, output: Output) -> None:
+        # The library sends no record without both key and value, nor a header without a value.
+        value = b"" if output.key is None and output.value is None else output.value
+        headers = [(name, content or b"") for name, content in output.headers]
+        try:
+            self._producer.send(
+                output.topic,
+                key=output.key,
+                value=value,
+                headers=headers,
+                partition=output.partition,
+            )
+        except (KafkaError, AssertionError) as error:
+            raise self._fatal(f"sending to {output.topic}/{output.partition}", error) from error
+
+    def commit(self) -> None:
+        self._wait("committing", self._producer.commit_transaction)
+
+    def abort(self) -> None:
+        self._wait("aborting", self._producer.abort_transaction, ABORT_LIMIT_S)
+
+    def close(self) -> None:
+        """Give the connection back; an open transaction is left to the broker's time limit."""
+        with contextlib.suppress(KafkaError, TimeoutError):
+            self._calls.call(lambda: self._producer.close(timeout=1.0), ABORT_LIMIT_S)
+        self._calls.close()
+
+    def _wait(self, doing: str, function: Callable[[], None], limit_s: float | None = None) -> None:
+        try:
+            self._calls.call(function, limit_s or self._limit_s)
+        except (KafkaError, TimeoutError, AssertionError) as error:
+            raise self._fatal(doing, error) from error
+
+    def _fatal(self, doing: str, error: Exception) -> Fatal:
+        said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        return Fatal(
+            f"{doing} failed for the transactional id {self.transactional_id} ({said}): "
+            f"{self._advice(error)}"
+        )
+
+    def _advice(self, error: Exception) -> str:
+        if isinstance(error, ProducerFencedError):
+            return (
+                "another process has the same id, or the broker ended the transaction; give each "
+                "process its own instance_id, or none, and start this one again"
+            )
+        if isinstance(error, CommitFailedError):
+            return (
+                f"the group {self._kafka.group} has rebalanced and the partitions are no longer "
+                "ours; the transaction is aborted, start this process again"
+            )
+        if isinstance(error, MessageSizeTooLargeError):
+            return "raise kafka.max_message_bytes, and the topic's max.message.bytes"
+        if isinstance(error, TimeoutError):
+            return (
+                f"no answer in {self._limit_s:.0f} s; check the brokers "
+                f"{self._kafka.bootstrap_servers}, then start this process again"
+            )
+        return (
+            "check the brokers, and this client's rights on its topics, its group and its "
+            "transactional id, then start this process again"
+        )
+
+
+def _compression(name: str) -> str | None:
+    return None if name == "none" else name

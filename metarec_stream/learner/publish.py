@@ -1,0 +1,206 @@
+"""Meta versions to Kafka: one learner at a time, each version in one transaction."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+import structlog
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import KafkaError, ProducerFencedError
+
+from metarec_stream.config import Settings
+from metarec_stream.contract.meta_version import MetaVersion
+from metarec_stream.contract.meta_version_codec import (
+    VersionAssembler,
+    encode_meta_version,
+    parse_key,
+    tombstones,
+)
+from metarec_stream.contract.transport import Record
+from metarec_stream.errors import Degraded, Fatal
+from metarec_stream.kafka.connection import client_options
+from metarec_stream.kafka.source import reading_options
+from metarec_stream.kafka.time_limit import TimeLimit
+
+_RETRY_BACKOFF_MS = 5
+"""Slept on every retried transactional request; the library's 100 would rule the latency."""
+_MARGIN_S = 5.0
+_POLL_MS = 200
+_LOOK_EVERY_S = 0.01
+_READ_LIMIT_MS = 10_000
+
+logger = structlog.get_logger()
+
+
+class VersionLog:
+    """What is on the meta topic: the newest version, and which keys belong to which."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._partition = TopicPartition(settings.topics.meta, 0)
+        self._keys: dict[int, set[bytes]] = {}
+        self._consumer = KafkaConsumer(**reading_options(settings), group_id=None)
+        self._consumer.assign([self._partition])
+        self._consumer.seek_to_beginning(self._partition)
+
+    def newest(self) -> MetaVersion | None:
+        """Read on to the end; the last whole version there, None if there is none.
+
+        One that is not whole or not its hash is logged and passed over.
+        """
+        assembler = VersionAssembler()
+        newest = None
+        for record in self._new_records():
+            try:
+                newest = assembler.feed(record.key, record.value) or newest
+            except Degraded as refused:
+                logger.warning(
+                    "meta_version_refused",
+                    topic=record.topic,
+                    offset=record.offset,
+                    reason=str(refused),
+                )
+        return newest
+
+    def known(self) -> int:
+        """The largest version number as of the last reading, 0 if there is none."""
+        return max(self._keys, default=0)
+
+    def newest_number(self, at_least: int = 0) -> int:
+        """Read on to the end; the largest version number there, 0 if there is none.
+
+        A commit returns a moment before readers see it: waits for version `at_least` to be there.
+        """
+        deadline = time.monotonic() + _READ_LIMIT_MS / 1e3
+        while True:
+            for _ in self._new_records():
+                pass
+            number = self.known()
+            if number >= at_least or time.monotonic() > deadline:
+                return number
+            time.sleep(_LOOK_EVERY_S)
+
+    def keys_until(self, version: int) -> list[bytes]:
+        """The keys not yet forgotten of this version and all before it, as of the last reading."""
+        return [
+            key
+            for number in sorted(self._keys)
+            if number <= version
+            for key in sorted(self._keys[number])
+        ]
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._consumer.close()
+
+    def _new_records(self) -> Iterator[Record]:
+        try:
+            ends = self._consumer.end_offsets([self._partition], timeout_ms=_READ_LIMIT_MS)
+            while self._position() < ends[self._partition]:
+                for record in self._poll():
+                    self._note(record)
+                    yield record
+        except KafkaError as error:
+            raise Fatal(
+                f"reading {self._partition.topic} failed ({type(error).__name__}: {error}): check "
+                "the brokers and this client's Read right on the topic, then start again"
+            ) from error
+
+    def _position(self) -> int:
+        return int(self._consumer.position(self._partition, timeout_ms=_READ_LIMIT_MS) or 0)
+
+    def _poll(self) -> list[Record]:
+        taken = self._consumer.poll(timeout_ms=_POLL_MS)
+        return [record for records in taken.values() for record in records]
+
+    def _note(self, record: Record) -> None:
+        with contextlib.suppress(Degraded):  # no part of a version; newest() tells of it
+            number, _ = parse_key(record.key)
+            keys = self._keys.pop(number, set())
+            (keys.discard if record.value is None else keys.add)(record.key or b"")
+            if keys:
+                self._keys[number] = keys
+
+
+class Publisher:
+    """The only one that publishes under the application's name: another learner is fenced.
+
+    Raises Fatal when another learner has taken over, or the brokers do not answer.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._topic = settings.topics.meta
+        self._keep = settings.learn.keep_versions
+        self._id = f"{settings.application}.learner"
+        self._limit_s = settings.kafka.transaction_timeout_ms / 1e3 + _MARGIN_S
+        self._calls = TimeLimit("learner-transaction")
+        self._producer = KafkaProducer(
+            **client_options(settings.kafka),
+            transactional_id=self._id,
+            transaction_timeout_ms=settings.kafka.transaction_timeout_ms,
+            retry_backoff_ms=_RETRY_BACKOFF_MS,
+            max_request_size=settings.kafka.max_message_bytes,
+            max_block_ms=int(self._limit_s * 1e3),
+            compression_type=None
+            if settings.kafka.compression == "none"
+            else settings.kafka.compression,
+        )
+        self._wait("initialising the producer", self._producer.init_transactions)
+        self._log = VersionLog(settings)
+        self.newest = self._log.newest()
+        """The last whole version on the topic when this learner started."""
+        self.newest_number = self._log.known()
+        """The largest version number on the topic, as far as this learner knows."""
+
+    def publish(self, version: MetaVersion) -> None:
+        """Publish a version and forget the one `learn.keep_versions` before it, in one transaction.
+
+        Raises Fatal if another version came onto the topic since: the parent would not be newest.
+        """
+        found = self._log.newest_number(at_least=self.newest_number)
+        if found != self.newest_number:
+            raise Fatal(
+                f"meta version {found} came onto {self._topic} from elsewhere while this learner "
+                f"was at {self.newest_number}: see that one learner runs, then start this one "
+                "again; it goes on from the newest version"
+            )
+        forgotten = tombstones(self._log.keys_until(version.version - self._keep))
+        self._wait("beginning a transaction", self._producer.begin_transaction)
+        for key, value in [*encode_meta_version(version), *forgotten]:
+            self._send(key, value)
+        self._wait(f"committing meta version {version.version}", self._producer.commit_transaction)
+        self.newest_number = version.version
+
+    def close(self) -> None:
+        """Give the connections back; an open transaction is left to the next learner to end."""
+        with contextlib.suppress(KafkaError, TimeoutError):
+            self._calls.call(lambda: self._producer.close(timeout=1.0), _MARGIN_S)
+        self._calls.close()
+        self._log.close()
+
+    def _send(self, key: bytes, value: bytes | None) -> None:
+        try:
+            self._producer.send(self._topic, key=key, value=value, partition=0)
+        except (KafkaError, AssertionError) as error:
+            raise self._fatal(f"sending {key.decode()}", error) from error
+
+    def _wait(self, doing: str, function: Callable[[], None]) -> None:
+        try:
+            self._calls.call(function, self._limit_s)
+        except (KafkaError, TimeoutError, AssertionError) as error:
+            raise self._fatal(doing, error) from error
+
+    def _fatal(self, doing: str, error: Exception) -> Fatal:
+        if isinstance(error, ProducerFencedError):
+            advice = (
+                "another learner of the same application has taken over; leave it running, or "
+                "stop it and start this one again, or set METAREC_APPLICATION"
+            )
+        else:
+            advice = (
+                "check the brokers, and this client's rights on the topic and its transactional "
+                "id, then start again"
+            )
+        said = f"{type(error).__name__}: {error}"
+        return Fatal(f"{doing} failed on {self._topic} as {self._id} ({said}): {advice}")

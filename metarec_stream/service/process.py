@@ -1,0 +1,137 @@
+"""The consumer's process: what `metarec serve` starts, in which order, and how it ends."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING
+
+import structlog
+from prometheus_client import CollectorRegistry, ProcessCollector
+
+from metarec_stream.clock import Clock, SystemClock
+from metarec_stream.config import Settings
+from metarec_stream.kafka.connection import wait_for_brokers
+from metarec_stream.kafka.source import KafkaSource
+from metarec_stream.kafka.topics import ensure_topics
+from metarec_stream.kafka.transaction import KafkaTransaction
+from metarec_stream.metrics import ConsumerMetrics
+from metarec_stream.service.catalogue_feed import CatalogueFeed
+from metarec_stream.service.health import HealthServer, Readiness
+from metarec_stream.service.loop import ServiceLoop
+from metarec_stream.service.replay import Replay
+from metarec_stream.service.stop import StopRequested, StopSignal
+from metarec_stream.service.versions import VersionFeed
+
+if TYPE_CHECKING:
+    from metarec_stream.pipeline.recommender import Recommender
+
+CATCH_UP_PAUSE_S = 0.02
+
+log = structlog.get_logger()
+
+
+def run_consumer(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit status 0. Raises Fatal."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    readiness = Readiness(
+        brokers=f"connecting to {settings.kafka.bootstrap_servers}",
+        topics="not checked yet",
+        kernels="not compiled yet",
+        partitions=f"not in the group {settings.kafka.group} yet",
+    )
+    http = HealthServer(settings.http.host, settings.http.port, registry, readiness)
+    try:
+        with StopSignal() as stop, http:
+            _ConsumerProcess(settings, ConsumerMetrics(registry), readiness, stop).run()
+    except StopRequested:
+        pass
+    log.info("stopped")
+    return 0
+
+
+class _ConsumerProcess:
+    """The parts of one process, put together."""
+
+    def __init__(
+        self, settings: Settings, metrics: ConsumerMetrics, readiness: Readiness, stop: StopSignal
+    ) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._readiness = readiness
+        self._stop = stop
+        self._clock: Clock = SystemClock()
+
+    def run(self) -> None:
+        """Returns when told to stop between two batches."""
+        partitions = self._reach_brokers()
+        recommender = self._compile()
+        recommender.input_partitions = partitions
+        with ExitStack() as parts:
+            versions = VersionFeed(self._settings, recommender.prepare, self._metrics)
+            catalogue = CatalogueFeed(self._settings)
+            for follower in (versions.follower, catalogue.follower):
+                follower.start()
+                parts.callback(follower.close)
+            loop = ServiceLoop(
+                settings=self._settings,
+                recommender=recommender,
+                versions=versions,
+                catalogue=catalogue,
+                replay=Replay(self._settings, self._note_hole).chunks,
+                readiness=self._readiness,
+                metrics=self._metrics,
+                clock=self._clock,
+                stop=self._stop,
+            )
+            self._catch_up(versions, catalogue, loop)
+            self._stop.defer()
+            transaction = parts.enter_context(closing(KafkaTransaction(self._settings)))
+            source = parts.enter_context(closing(KafkaSource(self._settings, loop.on_rebalance)))
+            log.info("serving", transactional_id=transaction.transactional_id)
+            loop.run(source, transaction)
+
+    def _reach_brokers(self) -> int:
+        """Returns the input topic's partitions."""
+
+        def waiting(reason: str) -> None:
+            self._readiness.wait("brokers", reason)
+
+        wait_for_brokers(self._settings.kafka, on_wait=waiting)
+        self._readiness.done("brokers")
+        partitions = ensure_topics(self._settings)
+        self._readiness.done("topics")
+        log.info("topics_ready", input=self._settings.topics.interactions, partitions=partitions)
+        return partitions
+
+    def _compile(self) -> Recommender:
+        """Before joining the group: a member that compiles would hold back its partitions."""
+        self._readiness.wait("kernels", "compiling")
+        started = self._clock.monotonic()
+        # Takes seconds to import, during which `/readyz` is to be answered already.
+        from metarec_stream.pipeline.recommender import Recommender
+
+        recommender = Recommender(self._settings, self._metrics, self._clock)
+        recommender.warm_up()
+        self._readiness.done("kernels")
+        log.info("kernels_compiled", seconds=round(self._clock.monotonic() - started, 3))
+        return recommender
+
+    def _catch_up(self, versions: VersionFeed, catalogue: CatalogueFeed, loop: ServiceLoop) -> None:
+        """Take up the items and the version that are there, so that the first list knows them."""
+        deadline = self._clock.monotonic() + self._settings.kafka.connect_timeout_s
+        while not (versions.follower.caught_up.is_set() and catalogue.drained):
+            if self._clock.monotonic() > deadline:
+                log.warning("start_before_items_and_versions_are_read")
+                break
+            loop.between_batches()
+            time.sleep(CATCH_UP_PAUSE_S)
+        loop.between_batches()
+
+    def _note_hole(self, partition: int, records: int) -> None:
+        """Retention has taken the beginning: the state is rebuilt from what is left."""
+        topic = self._settings.topics.interactions
+        self._metrics.degraded.labels("replay-hole").set(1)
+        self._readiness.note(f"replay-hole-{partition}", f"{records} records are gone by retention")
+        log.warning("replay_hole", topic=topic, partition=partition, records=records)

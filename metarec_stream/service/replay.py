@@ -1,0 +1,183 @@
+"""Rebuilding partitions: the input is read again up to the committed offsets, nothing published."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import structlog
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+
+from metarec_stream.config import Settings
+from metarec_stream.contract.transport import Record
+from metarec_stream.errors import Fatal
+from metarec_stream.kafka.source import reading_options
+
+POLL_MS = 200
+OFFSETS_LIMIT_MS = 10_000
+MOST_BUFFERED = 200_000
+"""Records held back for the order of time; beyond, that order gives way."""
+REPORT_EVERY_S = 5.0
+
+log = structlog.get_logger()
+
+
+class TimeMerge:
+    """Puts the records of several partitions roughly in the order of their timestamps.
+
+    Within a partition the log's order always holds. Rough is enough: hard state depends on each
+    partition alone, and soft state is approximate.
+    """
+
+    def __init__(self, partitions: Sequence[int], most_buffered: int = MOST_BUFFERED) -> None:
+        self._most_buffered = most_buffered
+        self._buffered: dict[int, list[tuple[int, Record]]] = {each: [] for each in partitions}
+        self._newest = dict.fromkeys(partitions, 0)
+        self._open = set(partitions)
+
+    def add(self, record: Record) -> None:
+        """Take in the next record of its partition."""
+        partition = record.partition
+        # The largest timestamp so far stands for an earlier one that comes late.
+        self._newest[partition] = max(self._newest[partition], record.timestamp)
+        self._buffered[partition].append((self._newest[partition], record))
+
+    def finish(self, partition: int) -> None:
+        """No more records come of this partition."""
+        self._open.discard(partition)
+
+    def release(self) -> list[Record]:
+        """The records that no open partition can still be behind, in order."""
+        horizon = min((self._newest[partition] for partition in self._open), default=None)
+        if sum(map(len, self._buffered.values())) > self._most_buffered:
+            horizon = None
+        released: list[tuple[int, Record]] = []
+        for partition, buffered in self._buffered.items():
+            count = _up_to(buffered, horizon)
+            released.extend(buffered[:count])
+            self._buffered[partition] = buffered[count:]
+        released.sort(key=lambda pair: pair[0])
+        return [record for _, record in released]
+
+
+class Replay:
+    """Reads the input topic with a consumer of its own, outside the group."""
+
+    def __init__(self, settings: Settings, on_hole: Callable[[int, int], None]) -> None:
+        """`on_hole(partition, records)`: retention has taken the partition's first records."""
+        self._settings = settings
+        self._topic = settings.topics.interactions
+        self._on_hole = on_hole
+
+    def chunks(self, until: Mapping[int, int]) -> Iterator[list[Record]]:
+        """The records below each partition's offset in `until`, roughly in the order of time.
+
+        Raises Fatal if the brokers hand out nothing for `kafka.connect_timeout_s`.
+        """
+        until = {partition: end for partition, end in until.items() if end > 0}
+        if not until:
+            return
+        consumer = KafkaConsumer(**reading_options(self._settings), group_id=None)
+        try:
+            yield from self._read(consumer, until)
+        except KafkaError as error:
+            raise self._failed(until, str(error) or type(error).__name__) from error
+        finally:
+            consumer.close()
+
+    def _read(self, consumer: KafkaConsumer, until: Mapping[int, int]) -> Iterator[list[Record]]:
+        progress = _Progress(self._topic, self._start(consumer, until), until)
+        merge = TimeMerge(list(until))
+        heard = time.monotonic()
+        left = set(until)
+        while left:
+            taken = consumer.poll(timeout_ms=POLL_MS, max_records=MOST_BUFFERED // 20)
+            for partition, records in taken.items():
+                for record in records:
+                    if record.offset < until[partition.partition]:
+                        merge.add(record)
+            moved = progress.note(self._positions(consumer, left))
+            for partition in sorted(left):
+                if progress.positions[partition] >= until[partition]:
+                    merge.finish(partition)
+                    left.discard(partition)
+            yield merge.release()
+            heard = time.monotonic() if moved else heard
+            if time.monotonic() - heard > self._settings.kafka.connect_timeout_s:
+                raise self._failed(until, "no record came")
+
+    def _start(self, consumer: KafkaConsumer, until: Mapping[int, int]) -> dict[int, int]:
+        """Assign and go to the beginning; returns each partition's first offset."""
+        partitions = [TopicPartition(self._topic, number) for number in sorted(until)]
+        consumer.assign(partitions)
+        begins = consumer.beginning_offsets(partitions, OFFSETS_LIMIT_MS)
+        ends = consumer.end_offsets(partitions, OFFSETS_LIMIT_MS)
+        for partition in partitions:
+            if until[partition.partition] > ends[partition]:
+                raise self._recreated(partition, until[partition.partition], ends[partition])
+        first = {partition.partition: int(begins[partition]) for partition in partitions}
+        for partition in partitions:
+            consumer.seek(partition, first[partition.partition])
+            if first[partition.partition] > 0:
+                self._on_hole(partition.partition, first[partition.partition])
+        return first
+
+    def _positions(self, consumer: KafkaConsumer, left: set[int]) -> dict[int, int]:
+        """Positions pass transaction markers, where an offset of a record would stop before."""
+        found = {
+            number: consumer.position(
+                TopicPartition(self._topic, number), timeout_ms=OFFSETS_LIMIT_MS
+            )
+            for number in left
+        }
+        return {number: int(position) for number, position in found.items() if position is not None}
+
+    def _recreated(self, partition: TopicPartition, committed: int, end: int) -> Fatal:
+        return Fatal(
+            f"the group {self._settings.kafka.group} has committed offset {committed} of "
+            f"{self._topic}/{partition.partition}, which ends at {end}: the topic was made anew; "
+            "delete the group's offsets of it, or set another kafka.group, then start again"
+        )
+
+    def _failed(self, until: Mapping[int, int], why: str) -> Fatal:
+        where = ", ".join(f"{self._topic}/{partition} to {end}" for partition, end in until.items())
+        return Fatal(
+            f"replaying {where} failed ({why}): check the brokers, then start this process again"
+        )
+
+
+class _Progress:
+    """How far a replay has come, said in the log now and then."""
+
+    def __init__(self, topic: str, first: dict[int, int], until: Mapping[int, int]) -> None:
+        self.positions = dict(first)
+        self._topic = topic
+        self._until = until
+        self._first = sum(first.values())
+        self._said = time.monotonic()
+
+    def note(self, positions: Mapping[int, int]) -> bool:
+        """Take in new positions; returns whether any has moved."""
+        moved = any(self.positions[number] != position for number, position in positions.items())
+        self.positions.update(positions)
+        if time.monotonic() - self._said > REPORT_EVERY_S:
+            self._said = time.monotonic()
+            done = sum(self.positions.values()) - self._first
+            total = sum(self._until.values()) - self._first
+            log.info("replaying", topic=self._topic, records=done, of=total)
+        return moved
+
+
+def _up_to(buffered: list[tuple[int, Record]], horizon: int | None) -> int:
+    """How many of the records come up to a time; all if there is none."""
+    if horizon is None or (buffered and buffered[-1][0] <= horizon):
+        return len(buffered)
+    low, high = 0, len(buffered)
+    while low < high:
+        middle = (low + high) // 2
+        if buffered[middle][0] <= horizon:
+            low = middle + 1
+        else:
+            high = middle
+    return low

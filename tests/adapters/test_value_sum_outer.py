@@ -1,0 +1,209 @@
+"""The training half of the value-sum adapter: its arithmetic and its gradients."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from metarec_stream.adapters.protocol import FastWeights
+from metarec_stream.adapters.value_sum import online
+from metarec_stream.adapters.value_sum.adapter import ValueSum
+from metarec_stream.adapters.value_sum.outer import Tasks, losses, outer_loss, queries, scores
+from metarec_stream.adapters.value_sum.settings import ValueSumSettings
+from metarec_stream.contract.meta_version import MetaVersion
+
+N, M, F, C, L, H, D, ROWS = 5, 4, 5, 2, 3, 2, 4, 6
+
+FEATURE_NAMES = ("popularity_500", "popularity_5000", "in_ring",
+                    "transition_from_latest", "cooccurrence_weighted")  # fmt: skip
+
+
+def parameters(seed: int = 0) -> dict[str, Tensor]:
+    """Random slow weights in double precision; no weight w_hl is near LEAST_WEIGHT."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    return {
+        "value": normal(ROWS, D),
+        "embedding": normal(ROWS, D),
+        "bias": normal(ROWS),
+        "mixing": normal(H, D, D),
+        "start": normal(D),
+        "gain": 1 + 0.2 * normal(D),
+        "step_decay": normal(H),
+        "log_time_scale": 4 + normal(H),
+        "theta": normal(F, C),
+    }
+
+
+def tasks(seed: int = 1) -> Tasks:
+    """Random events, some candidates and window places padded."""
+    generator = torch.Generator().manual_seed(seed)
+    candidates = torch.randint(0, ROWS, (N, M), generator=generator)
+    candidates[0, 2:] = -1
+    window = torch.randint(0, ROWS, (N, L), generator=generator)
+    window[1, 1:] = -1
+    window[2] = -1
+    return Tasks(
+        candidates=candidates,
+        log_q=torch.rand(N, M, generator=generator, dtype=torch.float64),
+        features=torch.randn(N, M, F, generator=generator, dtype=torch.float64),
+        window=window,
+        gaps=20 * torch.rand(N, L, generator=generator, dtype=torch.float64).cumsum(1),
+        situation=torch.randn(N, C, generator=generator, dtype=torch.float64),
+        weights=torch.tensor([1.0, 1.0, 0.5, 2.0, 1.0], dtype=torch.float64),
+    )
+
+
+def test_a_query_computed_by_hand() -> None:
+    """The query is gain ⊙ LayerNorm(start + Σ_h Z_h W_h / √(1 + Σ_l w_hl)), one item faded."""
+    one = {
+        "value": torch.tensor([[1.0, 0.0], [0.0, 2.0], [1e9, 0.0]], dtype=torch.float64),
+        "mixing": torch.tensor([[[1.0, 3.0], [0.0, 1.0]]], dtype=torch.float64),
+        "start": torch.tensor([0.5, -0.5], dtype=torch.float64),
+        "gain": torch.tensor([2.0, 1.0], dtype=torch.float64),
+        "step_decay": torch.tensor([0.0], dtype=torch.float64),
+        "log_time_scale": torch.tensor([math.log(100.0)], dtype=torch.float64),
+    }
+    # Below LEAST_WEIGHT: the third adds nothing to Z, and still counts in the sum of weights.
+    faded = 0.9e-5
+    gaps = torch.tensor([[0.0, 100.0, -100 * math.log(faded / 0.25)]], dtype=torch.float64)
+    second = 0.5 * math.exp(-1.0)
+    scale = 1 / math.sqrt(1 + 1 + second + faded)
+    z = [1.0 * scale, 2.0 * second * scale]
+    pre = [0.5 + z[0], -0.5 + 3 * z[0] + z[1]]
+    mean = sum(pre) / 2
+    deviation = math.sqrt(sum((x - mean) ** 2 for x in pre) / 2 + 1e-5)
+    expected = [2.0 * (pre[0] - mean) / deviation, (pre[1] - mean) / deviation]
+    got = queries(one, torch.tensor([[0, 1, 2]]), gaps)
+    np.testing.assert_allclose(got[0].numpy(), expected, rtol=1e-12)
+
+
+def test_what_is_trained_is_what_is_served() -> None:
+    """The online half's query, from its own fast weights, is the one the loss is made of."""
+    slow, events = parameters(), tasks()
+    given = {name: tensor.float().numpy() for name, tensor in slow.items()}
+    items = [f"item-{row}" for row in range(ROWS)]
+    version = MetaVersion(1, 0, "value-sum", items, given)
+    settings = ValueSumSettings(dimensions=D, time_scales=H, window=L)
+    adapter = ValueSum(settings, FEATURE_NAMES, C)
+    start = np.zeros((ROWS, D), np.float32)
+    served = adapter.slow_weights(version, {item: row for row, item in enumerate(items)}, start)
+    window, now = events.window.numpy().astype(np.int32), 10**12
+    times = (now - 1_000 * events.gaps.numpy()).round().astype(np.int64)
+    fast = FastWeights(
+        np.zeros((N, adapter.fast_size), np.float32), np.zeros(N, np.int64), np.full(N, -1)
+    )
+    lengths = (window >= 0).sum(1).astype(np.int32)
+    adapter.rebuild(served, fast, np.arange(N), window, times, lengths)
+    expected = queries(slow, events.window, events.gaps)
+    for event in range(N):
+        got = np.zeros(D, np.float32)
+        online.query(served, fast, event, now, np.zeros(D, np.float32), got)
+        np.testing.assert_allclose(got, expected[event].numpy(), atol=1e-3)
+
+
+def test_an_item_that_overtook_a_late_event_counts_as_of_now() -> None:
+    """A gap below 0 is one of 0, however far below: its weight must not grow without bound."""
+    slow, events = parameters(), tasks()
+    now, future = events.gaps.clone(), events.gaps.clone()
+    now[:, 0], future[:, 0] = 0.0, -1e9
+    torch.testing.assert_close(
+        queries(slow, events.window, future), queries(slow, events.window, now)
+    )
+
+
+def test_the_score_is_taste_bias_features_and_correction() -> None:
+    """s(i) = q·E_i + b_i + Σ_f x_f (θ_f·c) + log_q, and padding can never be chosen."""
+    slow, events = parameters(), tasks()
+    got = scores(slow, events)
+    query = queries(slow, events.window, events.gaps)
+    for event in range(N):
+        for column in range(M):
+            row = int(events.candidates[event, column])
+            if row < 0:
+                assert got[event, column] == -math.inf
+                continue
+            told = sum(
+                events.features[event, column, f] * (slow["theta"][f] @ events.situation[event])
+                for f in range(F)
+            )
+            expected = query[event] @ slow["embedding"][row] + slow["bias"][row] + told
+            assert got[event, column] == pytest.approx(
+                float(expected + events.log_q[event, column])
+            )
+
+
+def test_what_pads_the_window_changes_nothing() -> None:
+    """A longer window of padding, whatever gaps stand there, gives the same loss."""
+    slow, events = parameters(), tasks()
+    longer = Tasks(
+        candidates=events.candidates,
+        log_q=events.log_q,
+        features=events.features,
+        window=torch.cat([events.window, torch.full((N, 2), -1)], 1),
+        gaps=torch.cat([events.gaps, torch.full((N, 2), 7.0, dtype=torch.float64)], 1),
+        situation=events.situation,
+        weights=events.weights,
+    )
+    torch.testing.assert_close(losses(slow, longer), losses(slow, events))
+
+
+@pytest.mark.parametrize("name", list(parameters()))
+def test_gradients_agree_with_finite_differences(name: str) -> None:
+    """Autograd through the fast weights equals central differences, for every entry of each."""
+    slow, events = parameters(), tasks()
+    slow[name].requires_grad_()
+    objective = outer_loss(losses(slow, events), events.weights)
+    (gradient,) = torch.autograd.grad(objective, [slow[name]])
+    flat = slow[name].detach().reshape(-1)
+    for entry in range(flat.numel()):
+        values = []
+        for step in (1e-6, -1e-6):
+            moved = flat.clone()
+            moved[entry] += step
+            at = {**slow, name: moved.reshape(slow[name].shape)}
+            values.append(float(outer_loss(losses(at, events), events.weights)))
+        numeric = (values[0] - values[1]) / 2e-6
+        assert float(gradient.reshape(-1)[entry]) == pytest.approx(numeric, rel=1e-5, abs=1e-8)
+    assert float(gradient.abs().max()) > 0
+
+
+def test_learning_lowers_the_loss_of_a_planted_problem() -> None:
+    """Users' next item is the successor of their last: gradient steps on all weights learn it."""
+    generator = torch.Generator().manual_seed(3)
+    slow = {name: tensor.float() for name, tensor in parameters().items()}
+    slow["embedding"] *= 0
+    slow["bias"] *= 0
+    slow["theta"] *= 0
+    last = torch.randint(0, ROWS, (64,), generator=generator)
+    others = (last[:, None] + torch.arange(1, ROWS)) % ROWS
+    events = Tasks(
+        candidates=others,
+        log_q=torch.zeros(64, ROWS - 1),
+        features=torch.zeros(64, ROWS - 1, F),
+        window=last[:, None],
+        gaps=torch.zeros(64, 1),
+        situation=torch.zeros(64, C),
+        weights=torch.ones(64),
+    )
+    for tensor in slow.values():
+        tensor.requires_grad_()
+    optimiser = torch.optim.Adam(slow.values(), lr=0.05)
+    means = []
+    for _ in range(100):
+        objective = outer_loss(losses(slow, events), events.weights)
+        means.append(float(objective.detach()))
+        for tensor, gradient in zip(
+            slow.values(), torch.autograd.grad(objective, list(slow.values())), strict=True
+        ):
+            tensor.grad = gradient
+        optimiser.step()
+    assert means[0] == pytest.approx(math.log(ROWS - 1), rel=1e-4)
+    assert means[-1] < 0.2 * means[0]

@@ -1,0 +1,249 @@
+"""What happens between two batches, and when partitions come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from metarec_stream.clock import ManualClock
+from metarec_stream.config import Settings
+from metarec_stream.contract.transport import Output, Record
+from metarec_stream.errors import Fatal
+from metarec_stream.kafka.rebalance import Rebalance
+from metarec_stream.memory.log import MemoryLog, MemoryRecord
+from metarec_stream.memory.source import MemorySource
+from metarec_stream.memory.transaction import MemoryTransaction
+from metarec_stream.metrics import ConsumerMetrics
+from metarec_stream.pipeline.results import BatchResult, no_observations
+from metarec_stream.service.health import Readiness
+from metarec_stream.service.loop import ServiceLoop
+from metarec_stream.service.stop import StopRequested, StopSignal
+
+SETTINGS = Settings()
+INPUT = SETTINGS.topics.interactions
+
+
+class Follower:
+    """A thread that runs until it is told to have failed."""
+
+    def __init__(self) -> None:
+        self.failure: Fatal | None = None
+
+    def check(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+
+class Feed:
+    """Hands out what was put in, once."""
+
+    def __init__(self) -> None:
+        self.follower = Follower()
+        self.waiting: list[Any] = []
+
+    def take(self) -> Any:
+        return self.waiting.pop(0) if self.waiting else None
+
+
+class Recommender:
+    """Writes down what it is asked for."""
+
+    meta_version = 7
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+
+    def assign(self, partition: int) -> None:
+        self.asked.append(("assign", partition))
+
+    def drop(self, partition: int) -> None:
+        self.asked.append(("drop", partition))
+
+    def replay(self, records: Sequence[Record]) -> None:
+        self.asked.append(("replay", [record.value for record in records]))
+
+    def process(self, records: Sequence[Record]) -> BatchResult:
+        self.asked.append(("process", [record.value for record in records]))
+        offsets = {record.partition: record.offset + 1 for record in records}
+        return BatchResult(offsets=offsets, observations=no_observations(0))
+
+    def swap(self, prepared: object) -> None:
+        self.asked.append(("swap", prepared))
+
+    def apply_items(self, records: Sequence[object]) -> None:
+        self.asked.append(("items", records))
+
+    def export(self) -> None:
+        self.asked.append(("export",))
+
+
+class Member(MemorySource):
+    """A member of a group; stops the loop after some polls."""
+
+    def __init__(self, bench: Bench, polls: int) -> None:
+        super().__init__(bench.log, INPUT)
+        self._bench = bench
+        self._polls = polls
+        self.settled = True
+        self.owned = frozenset({0})
+        self.changes: list[Rebalance] = []
+
+    def more(self, polls: int) -> None:
+        self._polls = polls
+
+    def poll(self, timeout_ms: int, max_records: int) -> Sequence[Record]:
+        self._polls -= 1
+        if self._polls == 0:
+            self._bench.stop.requested = True
+        self._bench.clock.advance(600)
+        records = super().poll(timeout_ms, max_records)
+        while self.changes:
+            self._bench.loop.on_rebalance(self.changes.pop(0))
+        return records
+
+    def committed(self, partition: int) -> int | None:
+        return self._bench.log.committed("metarec", INPUT, partition)
+
+
+class Bench:
+    """A loop with everything around it replaced."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.log = MemoryLog(clock=self.clock)
+        self.registry = CollectorRegistry()
+        self.recommender = Recommender()
+        self.versions, self.catalogue = Feed(), Feed()
+        self.readiness = Readiness(partitions="not yet")
+        self.stop = StopSignal()
+        self.replayed: list[dict[int, int]] = []
+        self.loop = ServiceLoop(
+            settings=SETTINGS,
+            recommender=cast(Any, self.recommender),
+            versions=cast(Any, self.versions),
+            catalogue=cast(Any, self.catalogue),
+            replay=self._replay,
+            readiness=self.readiness,
+            metrics=ConsumerMetrics(self.registry),
+            clock=self.clock,
+            stop=self.stop,
+        )
+
+    def post(self, value: bytes) -> None:
+        self.log.append(Output(INPUT, 0, b"user", value))
+
+    def run(self, member: Member) -> None:
+        self.loop.run(member, MemoryTransaction(self.log, INPUT))
+
+    def lag(self) -> float | None:
+        return self.registry.get_sample_value("metarec_lag_records", {"partition": "0"})
+
+    def _replay(self, until: Mapping[int, int]) -> Iterator[list[Record]]:
+        self.replayed.append(dict(until))
+        for value in (b"one", b"two"):
+            yield [MemoryRecord(INPUT, 0, 0, 0, None, value)]
+
+
+def test_a_partition_is_rebuilt_before_its_records_are_processed() -> None:
+    """Assigned and polled at once: the state comes first, up to the committed offset."""
+    bench = Bench()
+    for value in (b"old", b"old", b"new"):
+        bench.post(value)
+    bench.log.commit("metarec", INPUT, {0: 2})
+    member = Member(bench, polls=2)
+    member.changes.append(Rebalance("assigned", (0,)))
+    assert not bench.readiness.ready
+    bench.run(member)
+    assert bench.replayed == [{0: 2}]
+    assert bench.recommender.asked[:4] == [
+        ("assign", 0),
+        ("replay", [b"one"]),
+        ("replay", [b"two"]),
+        ("process", [b"new"]),
+    ]
+    assert bench.readiness.ready
+
+
+def test_versions_and_items_are_taken_up_between_batches() -> None:
+    """One of each after a batch; nothing is asked of the recommender while there is none."""
+    bench = Bench()
+    bench.post(b"a")
+    bench.versions.waiting.append("prepared")
+    bench.catalogue.waiting.append(["item"])
+    bench.run(Member(bench, polls=1))
+    expected = [("process", [b"a"]), ("swap", "prepared"), ("items", ["item"])]
+    assert bench.recommender.asked == expected
+
+
+def test_gauges_are_brought_up_to_date_about_once_a_second() -> None:
+    """Polls take 0.6 s here: every other one."""
+    bench = Bench()
+    member = Member(bench, polls=4)
+    bench.run(member)
+    assert bench.recommender.asked == [("export",), ("export",)]
+    assert bench.lag() == 0
+
+
+def test_a_revoked_partition_is_forgotten_with_its_lag() -> None:
+    """A gauge that is left behind would go on being scraped."""
+    bench = Bench()
+    member = Member(bench, polls=3)
+    member.changes = [Rebalance("assigned", (0,))]
+    bench.run(member)
+    assert bench.lag() == 0
+    bench.loop.on_rebalance(Rebalance("revoked", (0,)))
+    assert bench.recommender.asked[-1] == ("drop", 0)
+    assert bench.lag() is None
+
+
+def test_a_lost_partition_ends_the_process() -> None:
+    """Somebody else owns it already: what is in memory may be stale."""
+    with pytest.raises(Fatal, match=r"partitions \[0\] of interactions .*session_timeout_ms"):
+        Bench().loop.on_rebalance(Rebalance("lost", (0,)))
+
+
+def test_a_member_without_partitions_is_ready_and_says_so() -> None:
+    """More members than partitions, for longer than a first generation without any may take."""
+    bench = Bench()
+    member = Member(bench, polls=4)
+    member.owned = frozenset()
+    bench.run(member)
+    assert bench.readiness.report()["reasons"] == {"partitions": "joining the group metarec"}
+    assert bench.readiness.report()["notes"] == {}
+    bench.stop.requested = False
+    member.more(1)
+    bench.run(member)
+    report = bench.readiness.report()
+    assert report["ready"]
+    assert "more members than partitions" in report["notes"]["spare"]
+
+
+def test_a_member_that_is_still_joining_is_not_ready() -> None:
+    """The reason names the group."""
+    bench = Bench()
+    member = Member(bench, polls=9)
+    member.owned, member.settled = frozenset(), False
+    bench.run(member)
+    assert bench.readiness.report()["reasons"] == {"partitions": "joining the group metarec"}
+
+
+def test_a_stop_during_a_replay_ends_it() -> None:
+    """A replay may take minutes; nothing is lost by leaving it."""
+    bench = Bench()
+    member = Member(bench, polls=1)
+    member.changes.append(Rebalance("assigned", (0,)))
+    bench.post(b"a")
+    with pytest.raises(StopRequested):
+        bench.run(member)
+    assert bench.recommender.asked == [("assign", 0)]
+
+
+def test_a_thread_that_failed_ends_the_process() -> None:
+    """Its error is raised between two batches."""
+    bench = Bench()
+    bench.versions.follower.failure = Fatal("reading metarec.meta ended")
+    with pytest.raises(Fatal, match=r"reading metarec\.meta ended"):
+        bench.run(Member(bench, polls=1))
