@@ -1,0 +1,183 @@
+"""Sustained rate of `metarec serve` beside a transactional kafka-python echo, in the same run.
+
+Each round posts the same interactions to a fresh topic and lets one consumer work off the
+backlog: the echo (a process that sends every record on and commits the offsets in the transaction,
+nothing else), then the service with `emit = per_user` and with `emit = per_event`. Rounds
+alternate, so that a machine whose speed drifts treats all alike; the median and the spread over the
+rounds are printed.
+
+    .venv/bin/python -m benchmarks.consumer_rate --events 40000 --rounds 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import secrets
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from metarec_stream.client.producer import InteractionProducer
+from metarec_stream.clock import SystemClock
+from metarec_stream.config import Settings
+from metarec_stream.contract.transport import Output
+from metarec_stream.datasets import online_retail
+from metarec_stream.demo.environment import environment_of
+from metarec_stream.demo.measurements import not_ready, read_consumer
+from metarec_stream.demo.processes import Subcommands, free_port
+from metarec_stream.errors import Fatal
+from metarec_stream.kafka.embedded import EmbeddedBroker
+from metarec_stream.kafka.source import KafkaSource
+from metarec_stream.kafka.topics import ensure_topics
+from metarec_stream.kafka.transaction import KafkaTransaction
+from metarec_stream.service.settings import HttpSettings
+
+LIMIT_S = 300.0
+WARM_UP = 2_000
+"""Events taken before the clock starts: the first batches find cold caches."""
+
+
+def settings_for(bootstrap_servers: str, emit: str) -> Settings:
+    """Settings with topics of their own."""
+    own = f"b{secrets.token_hex(3)}"
+    base = Settings()
+    names = ("interactions", "recommendations", "tasks", "state", "items", "users", "meta")
+    topics = base.topics.model_copy(update={name: f"{own}.{name}" for name in names})
+    kafka = base.kafka.model_copy(
+        update={"bootstrap_servers": bootstrap_servers, "group": f"{own}.group"}
+    )
+    changes = {"application": own, "emit": emit, "kafka": kafka, "topics": topics}
+    return base.model_copy(update={**changes, "http": HttpSettings(port=free_port())})
+
+
+def post(settings: Settings, count: int) -> int:
+    """Post the first interactions of Online Retail; how many there were."""
+    ensure_topics(settings)
+    posted = 0
+    with InteractionProducer(settings.kafka, topics=settings.topics) as producer:
+        for interaction in online_retail.interactions(SystemClock().now_ms(), count):
+            producer.post(interaction)
+            posted += 1
+    return posted
+
+
+def echo(settings: Settings, count: int, started: multiprocessing.Queue[float]) -> None:
+    """Send each record on, one output an input, offsets in the transaction."""
+    source = KafkaSource(settings, lambda _: None)
+    transaction = KafkaTransaction(settings)
+    taken = 0
+    clock_started = False
+    while taken < count:
+        records = source.poll(settings.batch.poll_ms, settings.batch.max_records)
+        if not records:
+            continue
+        if taken >= WARM_UP and not clock_started:
+            started.put(time.monotonic())
+            started.put(float(taken))
+            clock_started = True
+        generation = source.group_metadata()
+        transaction.begin()
+        transaction.send_offsets(
+            {record.partition: record.offset + 1 for record in records}, generation
+        )
+        topic = settings.topics.recommendations
+        for record in records:
+            transaction.send(Output(topic, record.partition, record.key, record.value))
+        transaction.commit()
+        taken += len(records)
+    started.put(time.monotonic())
+    transaction.close()
+    source.close()
+
+
+def rate_of_echo(bootstrap_servers: str, count: int) -> float:
+    """Records a second."""
+    settings = settings_for(bootstrap_servers, "per_user")
+    posted = post(settings, count)
+    context = multiprocessing.get_context("spawn")
+    answers: multiprocessing.Queue[float] = context.Queue()
+    process = context.Process(target=echo, args=(settings, posted, answers))
+    process.start()
+    begun, before, ended = (answers.get(timeout=LIMIT_S) for _ in range(3))
+    process.join(30)
+    return (posted - before) / (ended - begun)
+
+
+def rate_of_service(bootstrap_servers: str, count: int, emit: str, folder: Path) -> float:
+    """Events a second, from the service's own counter."""
+    settings = settings_for(bootstrap_servers, emit)
+    posted = post(settings, count)
+    port = settings.http.port
+    services = Subcommands(folder)
+    services.start(["serve"], environment_of(settings))
+    try:
+        begun, before = _reached(services, port, WARM_UP)
+        ended, handled = _reached(services, port, posted)
+    finally:
+        services.stop()
+    return (handled - before) / (ended - begun)
+
+
+def _reached(services: Subcommands, port: int, events: int) -> tuple[float, int]:
+    """When the service had handled so many events, and how many they were."""
+    deadline = time.monotonic() + LIMIT_S
+    while time.monotonic() < deadline:
+        services.check(print)
+        reading = read_consumer(port) if not_ready(port) is None else None
+        if reading is not None and reading.handled >= events:
+            return time.monotonic(), reading.handled
+        time.sleep(0.05)
+    raise Fatal(f"{events} events were not handled within {LIMIT_S:.0f} s")
+
+
+def measured(events: int, rounds: int, bootstrap_servers: str) -> dict[str, dict[str, float]]:
+    """Median, least and greatest rate of each, and its ratio to the echo's round by round."""
+    with tempfile.TemporaryDirectory() as folder:
+        subjects: dict[str, Callable[[], float]] = {
+            "echo": lambda: rate_of_echo(bootstrap_servers, events),
+            "per_user": lambda: rate_of_service(
+                bootstrap_servers, events, "per_user", Path(folder)
+            ),
+            "per_event": lambda: rate_of_service(
+                bootstrap_servers, events, "per_event", Path(folder)
+            ),
+        }
+        rates: dict[str, list[float]] = {name: [] for name in subjects}
+        for turn in range(rounds):
+            for name, subject in subjects.items():
+                rates[name].append(subject())
+                print(f"round {turn + 1} {name}: {rates[name][-1]:,.0f}/s", file=sys.stderr)
+    return {
+        name: {
+            "median_per_second": statistics.median(seen),
+            "least": min(seen),
+            "greatest": max(seen),
+            "median_ratio_to_echo": statistics.median(
+                mine / echoed for mine, echoed in zip(seen, rates["echo"], strict=True)
+            ),
+        }
+        for name, seen in rates.items()
+    }
+
+
+def main() -> None:
+    """Run the rounds and print JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=40_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    with EmbeddedBroker(None, None, lambda line: print(line, file=sys.stderr)) as broker:
+        print(
+            json.dumps(
+                measured(arguments.events, arguments.rounds, broker.bootstrap_servers), indent=2
+            )
+        )
+
+
+if __name__ == "__main__":
+    main()
