@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 
+import structlog
 from prometheus_client import CollectorRegistry
 
 from metarec_stream.clock import SystemClock
@@ -14,13 +15,15 @@ from metarec_stream.config import Settings
 from metarec_stream.metrics import ConsumerMetrics
 from metarec_stream.pipeline.recommender import Recommender
 
+log = structlog.get_logger()
+
 
 def main() -> None:
     """Compile with the default settings: the types of arrays do not depend on the others."""
     started = time.monotonic()
     metrics = ConsumerMetrics(CollectorRegistry())
     Recommender(Settings(), metrics, SystemClock()).warm_up()
-    print(f"kernels compiled in {time.monotonic() - started:.0f} s")
+    log.info("kernels_compiled", seconds=round(time.monotonic() - started, 1))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,154 @@
+"""`metarec evaluate`: a file through the service without Kafka, predicted before it is learned."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from annotated_types import Ge, Le
+from cyclopts import Parameter
+
+from metarec_stream.config import Settings
+from metarec_stream.errors import Fatal
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from metarec_stream.evaluate.dataset import EventTable
+
+
+def evaluate(
+    events: Path,
+    *,
+    user: str,
+    item: str,
+    time: str,
+    time_unit: Literal["s", "ms"] = "s",
+    type_: Annotated[str | None, Parameter(name="--type")] = None,
+    value: str | None = None,
+    score_from: Annotated[float, Ge(0), Le(1)] = 0.5,
+    candidates: Literal["seen", "all"] = "seen",
+    repeats: Literal["include", "mask"] = "include",
+    negatives: Annotated[int, Ge(0)] = 0,
+    ties: Literal["mid", "pessimistic"] = "mid",
+    models: str = "default,popularity",
+    outer_every: Annotated[int, Ge(1), Le(100_000)] = 256,
+    limit: Annotated[int | None, Ge(1)] = None,
+    json_path: Annotated[Path | None, Parameter(name="--json")] = None,
+    settings: Annotated[Settings, Parameter(parse=False)],
+) -> int:
+    """Replay a file of events: each is predicted, scored, then learned; learning never stops.
+
+    All settings apply, `--seed S` among them.
+
+    Parameters
+    ----------
+    events
+        A .parquet, .csv or .jsonl file, one event a row.
+    user
+        Column of the user id.
+    item
+        Column of the item id.
+    time
+        Column of the event time: numbers, dates or ISO 8601 texts.
+    time_unit
+        Unit of a time column of numbers.
+    type_
+        Column of the interaction type; without it every event is a click.
+    value
+        Column of the value (a rating, a quantity).
+    score_from
+        Share of the rows after which events are scored.
+    candidates
+        `seen`: items of earlier events; `all`: of the whole file.
+    repeats
+        `mask`: what the user already had is no candidate, and events on it are not scored.
+    negatives
+        Above 0: rank the item that came among this many random candidates instead of all.
+    ties
+        Rank among equal scores: the middle of them, or the last.
+    models
+        Comma-separated: default, popularity.
+    outer_every
+        Events between two rounds of the learner.
+    limit
+        Take only the first rows of the file.
+    json_path
+        Write the result to this file as JSON.
+    """
+    from metarec_stream.evaluate.dataset import Columns, read_events
+    from metarec_stream.evaluate.models import Evaluation, chosen_models, evaluate_models
+    from metarec_stream.evaluate.protocol import Protocol
+
+    names = chosen_models(models)
+    columns = Columns(user, item, time, time_unit, type_, value)
+    table = _admitted(read_events(events, columns, limit), settings)
+    protocol = Protocol(score_from, candidates, repeats, negatives, ties)
+    with _ProgressBar(len(table)) as bar:
+        result = evaluate_models(
+            Evaluation(table, protocol, settings, outer_every), names, bar.show
+        )
+    _print_table(result)
+    if json_path:
+        _write(json_path, result)
+    return 0
+
+
+def _admitted(table: EventTable, settings: Settings) -> EventTable:
+    from metarec_stream.evaluate.admission import admit
+
+    admitted = admit(table, settings)
+    for note in admitted.notes:
+        print(f"metarec: {note}", file=sys.stderr)
+    return admitted.table
+
+
+def _print_table(result: dict[str, object]) -> None:
+    from rich.console import Console
+
+    from metarec_stream.evaluate.presentation import result_table
+
+    Console(width=None if sys.stdout.isatty() else 140).print(result_table(result))
+
+
+def _write(path: Path, result: dict[str, object]) -> None:
+    try:
+        path.write_text(json.dumps(result, indent=2) + "\n")
+    except OSError as error:
+        raise Fatal(f"{path}: the result cannot be written: {error.strerror}") from error
+
+
+class _ProgressBar:
+    """Events done by the current model, on standard error if that is a terminal."""
+
+    def __init__(self, total: int) -> None:
+        from rich.console import Console
+        from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        self._progress = Progress(
+            *Progress.get_default_columns()[:2],
+            MofNCompleteColumn(),
+            TextColumn("events"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._total = total
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> _ProgressBar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, model: str, done: int) -> None:
+        """A model has done this many events."""
+        if model not in self._tasks:
+            self._tasks[model] = self._progress.add_task(model, total=self._total)
+        self._progress.update(self._tasks[model], completed=done)

@@ -1,0 +1,1 @@
+"""Simple models that the default is measured against: one file each."""

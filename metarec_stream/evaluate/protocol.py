@@ -1,0 +1,31 @@
+"""The protocol: which events are scored, against which candidates, and how ties count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Candidates = Literal["seen", "all"]
+Repeats = Literal["include", "mask"]
+Ties = Literal["mid", "pessimistic"]
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How a prequential evaluation is scored; the same for every model."""
+
+    score_from: float = 0.5
+    """Share of the rows after which events are scored; all of them are learned."""
+    candidates: Candidates = "seen"
+    """`seen`: items of earlier events; `all`: of the whole file."""
+    repeats: Repeats = "include"
+    """`mask`: what the user already had is no candidate, and events on it are not scored."""
+    negatives: int = 0
+    """Above 0: the target is ranked among this many candidates drawn at random, not all."""
+    ties: Ties = "mid"
+    """Rank among equal scores: the middle of them, or the last."""
+
+    def first_scored(self, rows: int) -> int:
+        """The row from which events are scored, of a stream of this many."""
+        # 0.29 * 100 is 28.999…: a hair above the product keeps the share's own row.
+        return min(int(rows * self.score_from + 1e-6), rows)
