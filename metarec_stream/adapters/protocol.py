@@ -64,7 +64,7 @@ class SlowWeights(Protocol):
 
     @property
     def embedding(self) -> NDArray[np.float32]:
-        """[N, d] what the query is multiplied with."""
+        """[d, N] what the query is multiplied with; by axis, so that one goes through all items."""
         ...
 
     @property

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from metarec_stream.compiled import compiled
 from metarec_stream.config import Settings
 from metarec_stream.contract.codec import encode
 from metarec_stream.contract.recommendation import (
@@ -137,11 +138,34 @@ def _block(
     )
 
 
+@compiled
+def _renumber(
+    table: NDArray[np.int32],
+    places: NDArray[np.int32],
+    used: NDArray[np.int32],
+    count: int,
+) -> int:
+    """Replace item numbers by their places in `used`, which grows; -1 stays. How many it holds."""
+    for row in range(table.shape[0]):
+        for column in range(table.shape[1]):
+            item = table[row, column]
+            if item < 0:
+                continue
+            if places[item] < 0:
+                places[item] = count
+                used[count] = item
+                count += 1
+            table[row, column] = places[item]
+    return count
+
+
 def _renumbered(*tables: NDArray[np.int32]) -> tuple[list[int], Sequence[NDArray[np.int32]]]:
     """The item numbers used in the tables, and the tables with places among these; -1 stays."""
-    flat = np.concatenate([table.ravel() for table in tables])
-    used = np.unique(flat[flat >= 0])
-    renumbered = [
-        np.where(table >= 0, np.searchsorted(used, table), -1).astype(np.int32) for table in tables
-    ]
-    return used.tolist(), renumbered
+    highest = max(int(table.max(initial=-1)) for table in tables)
+    places = np.full(highest + 1, -1, np.int32)
+    used = np.empty(highest + 1, np.int32)
+    renumbered = [table.copy() for table in tables]
+    count = 0
+    for table in renumbered:
+        count = _renumber(table, places, used, count)
+    return used[:count].tolist(), renumbered

@@ -47,6 +47,7 @@ class Weights(NamedTuple):
     queries: NDArray[np.float32]
     """[R, d] by snapshot."""
     embedding: NDArray[np.float32]
+    """[d, N]."""
     bias: NDArray[np.float32]
     theta: NDArray[np.float32]
 
@@ -320,7 +321,7 @@ def _answer(
         item = lists.item[row, place]
         taste = weights.bias[item]
         for axis in range(query.shape[0]):
-            taste += query[axis] * weights.embedding[item, axis]
+            taste += query[axis] * weights.embedding[axis, item]
         _explain(item, taste, owned, scratch, lifts, lists.why[row, place])
 
 

@@ -121,11 +121,13 @@ class Recommender:
         metrics = ConsumerMetrics(CollectorRegistry())
         trial = Recommender(self._settings, metrics, self._clock, protocol=self._protocol)
         trial.assign(0)
-        value, headers = encode_interaction(Interaction(user="user", item="item", ts=0))
-        records = [MemoryRecord("", 0, offset, 0, None, value, headers) for offset in range(4)]
-        trial.process(records[:2])
+        records = []
+        for offset, item in enumerate("abab"):
+            value, headers = encode_interaction(Interaction(user="user", item=item, ts=offset))
+            records.append(MemoryRecord("", 0, offset, 0, None, value, headers))
+        trial.process(records[:3])
         trial.swap(trial.prepare(self._adapter.version_zero()))
-        trial.replay(records[2:])
+        trial.replay(records[3:])
 
     def assign(self, partition: int) -> None:
         """Start a partition with empty state."""

@@ -135,7 +135,7 @@ def test_known_items_take_the_version_s_rows_and_others_their_start() -> None:
     np.testing.assert_array_equal(slow.value[3], np.full(6, 7))
     np.testing.assert_array_equal(slow.value[1], START[1])
     assert slow.bias.tolist() == [0, 0, 0, 3, 0]
-    assert slow.embedding[:, 0].tolist() == [0, 0, 0, 1, 0]
+    assert slow.embedding[0].tolist() == [0, 0, 0, 1, 0]
     grown = ADAPTER.grow(slow, 9)
     ADAPTER.place_item(grown, 7, START[0], version, 1)
     assert grown.bias[7] == 4

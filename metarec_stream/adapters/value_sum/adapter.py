@@ -64,10 +64,10 @@ class ValueSum:
         at = np.array([number for number, _ in here], np.int64)
         rows = np.array([row for _, row in here], np.int64)
         value = start.copy()
-        embedding = np.zeros_like(start)
+        embedding = np.zeros((self.dimensions, len(start)), np.float32)
         bias = np.zeros(len(start), np.float32)
         value[at] = given["value"][rows]
-        embedding[at] = given["embedding"][rows]
+        embedding[:, at] = given["embedding"][rows].T
         bias[at] = given["bias"][rows]
         return ValueSumWeights(
             value=value,
@@ -89,12 +89,16 @@ class ValueSum:
         """Give a new local number its rows: the version's, or those of an unknown item."""
         given = version.parameters
         slow.value[number] = start if row is None else given["value"][row]
-        slow.embedding[number] = 0.0 if row is None else given["embedding"][row]
+        slow.embedding[:, number] = 0.0 if row is None else given["embedding"][row]
         slow.bias[number] = 0.0 if row is None else given["bias"][row]
 
     def grow(self, slow: ValueSumWeights, capacity: int) -> ValueSumWeights:
         """The same weights with room for more items."""
-        return slow._replace(**{name: grown(getattr(slow, name), capacity) for name in TABLES})
+        return slow._replace(
+            value=grown(slow.value, capacity),
+            embedding=grown(slow.embedding, capacity, axis=1),
+            bias=grown(slow.bias, capacity),
+        )
 
     def rebuild(
         self,

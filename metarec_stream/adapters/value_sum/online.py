@@ -26,7 +26,7 @@ class ValueSumWeights(NamedTuple):
     value: NDArray[np.float32]
     """[N, d]."""
     embedding: NDArray[np.float32]
-    """[N, d]."""
+    """[d, N]."""
     bias: NDArray[np.float32]
     """[N]."""
     mixing: NDArray[np.float32]
