@@ -15,7 +15,9 @@ from metarec_stream.contract.recommendation import Recommendation
 from metarec_stream.contract.transport import Output
 from metarec_stream.memory.log import MemoryRecord
 from metarec_stream.metrics import ConsumerMetrics
+from metarec_stream.pipeline.features import POPULARITY_HALF_LIVES
 from metarec_stream.pipeline.recommender import Recommender
+from metarec_stream.pipeline.results import Observations
 
 TOPIC = "interactions"
 
@@ -68,3 +70,15 @@ def lists_of(outputs: Iterable[Output], settings: Settings) -> list[Recommendati
         for output in outputs
         if output.topic == topic
     ]
+
+
+def no_observations(k: int) -> Observations:
+    """No event was ranked."""
+    numbers, whole, flags = np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, np.bool_)
+    by_half_life = np.zeros((0, len(POPULARITY_HALF_LIVES)), np.int32)
+    return Observations(
+        partition=whole, offset=whole, user=whole, item=numbers, candidate=flags, masked=flags,
+        repeat=flags, earlier=whole, greater=numbers, equal=numbers, candidates=numbers,
+        popularity_greater=by_half_life, popularity_equal=by_half_life,
+        lists=np.zeros((0, k), np.int32),
+    )  # fmt: skip

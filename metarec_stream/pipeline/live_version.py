@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Generic
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metarec_stream.adapters.protocol import FastWeights, Steps
-from metarec_stream.adapters.value_sum.adapter import ValueSum
-from metarec_stream.adapters.value_sum.online import ValueSumWeights
+from metarec_stream.adapters.protocol import FastWeights, OnlineAdapter, Slow, Steps
 from metarec_stream.catalogue.items import Items
 from metarec_stream.contract.meta_version import MetaVersion
 from metarec_stream.growth import grown
@@ -18,21 +17,21 @@ from metarec_stream.state.rings import Rings
 
 
 @dataclass(slots=True)
-class PreparedVersion:
+class PreparedVersion(Generic[Slow]):
     """A meta version laid out for the items numbered before its preparation."""
 
     version: MetaVersion
-    slow: ValueSumWeights
+    slow: Slow
     rows: dict[str, int]
     """Row of each item in the version's tables."""
     items: int
     """Items that are laid out; later ones are placed at the swap."""
 
 
-class LiveVersion:
+class LiveVersion(Generic[Slow]):
     """What ranks now: slow weights for every item numbered, and fast weights of the users."""
 
-    def __init__(self, adapter: ValueSum, items: Items, users: int) -> None:
+    def __init__(self, adapter: OnlineAdapter[Slow], items: Items, users: int) -> None:
         self._adapter = adapter
         self._items = items
         self._start = np.zeros((items.capacity, adapter.dimensions), np.float32)
@@ -50,7 +49,7 @@ class LiveVersion:
         return self._live.version
 
     @property
-    def slow(self) -> ValueSumWeights:
+    def slow(self) -> Slow:
         """Its weights by local item number, for all items numbered at the last `follow_items`."""
         return self._live.slow
 
@@ -59,7 +58,7 @@ class LiveVersion:
         """The users' fast weights, as far as they were touched."""
         return self._fast
 
-    def prepare(self, version: MetaVersion) -> PreparedVersion:
+    def prepare(self, version: MetaVersion) -> PreparedVersion[Slow]:
         """Lay a version out; may run on another thread than the rest.
 
         Raises Degraded where it does not fit.
@@ -70,7 +69,7 @@ class LiveVersion:
         rows = {item: row for row, item in enumerate(version.items)}
         return PreparedVersion(version, slow, rows, placed)
 
-    def swap(self, prepared: PreparedVersion) -> None:
+    def swap(self, prepared: PreparedVersion[Slow]) -> None:
         """Rank with this version from now on; fast weights follow at their users' next touch."""
         self._live = prepared
         self.follow_items()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
 from metarec_stream.adapters.value_sum.adapter import ValueSum
+from metarec_stream.adapters.value_sum.online import ValueSumWeights
 from metarec_stream.catalogue.soft_state import SoftState
 from metarec_stream.clock import Clock
 from metarec_stream.config import Settings
@@ -66,6 +67,8 @@ class RankProtocol:
 
 
 EVERY_CANDIDATE = RankProtocol()
+Prepared = PreparedVersion[ValueSumWeights]
+"""A version laid out for the adapter that this recommender runs."""
 _MISPLACED = (
     "the key is not the user id, or its partition not the one that murmur2 leads to: users may be "
     "split over two partitions; with librdkafka set partitioner=murmur2_random"
@@ -192,14 +195,14 @@ class Recommender:
         self._soft.items.announce(items)
         self._live.follow_items()
 
-    def prepare(self, version: MetaVersion) -> PreparedVersion:
+    def prepare(self, version: MetaVersion) -> Prepared:
         """Lay a version out for a swap; may run on another thread than the rest.
 
         Raises Degraded where it does not fit.
         """
         return self._live.prepare(version)
 
-    def swap(self, prepared: PreparedVersion) -> None:
+    def swap(self, prepared: Prepared) -> None:
         """Rank with this version from the next batch on."""
         self._live.swap(prepared)
         self._metrics.swaps.inc()

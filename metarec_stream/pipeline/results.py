@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metarec_stream.contract.transport import Output
-from metarec_stream.pipeline.features import POPULARITY_HALF_LIVES
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +44,6 @@ class Observations:
 
     def __len__(self) -> int:
         return len(self.offset)
-
-
-def no_observations(k: int) -> Observations:
-    """No event was ranked."""
-    numbers, whole, flags = np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, np.bool_)
-    by_half_life = np.zeros((0, len(POPULARITY_HALF_LIVES)), np.int32)
-    return Observations(
-        partition=whole, offset=whole, user=whole, item=numbers, candidate=flags, masked=flags,
-        repeat=flags, earlier=whole, greater=numbers, equal=numbers, candidates=numbers,
-        popularity_greater=by_half_life, popularity_equal=by_half_life,
-        lists=np.zeros((0, k), np.int32),
-    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from metarec_stream.metrics import ConsumerMetrics
 from metarec_stream.service.follower import TopicFollower
 
 if TYPE_CHECKING:
-    from metarec_stream.pipeline.live_version import PreparedVersion
+    from metarec_stream.pipeline.recommender import Prepared
 
 log = structlog.get_logger()
 
@@ -32,7 +32,7 @@ class VersionFeed:
     def __init__(
         self,
         settings: Settings,
-        prepare: Callable[[MetaVersion], PreparedVersion],
+        prepare: Callable[[MetaVersion], Prepared],
         metrics: ConsumerMetrics,
     ) -> None:
         self._prepare = prepare
@@ -40,12 +40,12 @@ class VersionFeed:
         self._assembler = VersionAssembler()
         self._newest: MetaVersion | None = None
         self._lock = threading.Lock()
-        self._prepared: PreparedVersion | None = None
+        self._prepared: Prepared | None = None
         self.follower = TopicFollower(
             settings, settings.topics.meta, self.feed, self._prepare_newest
         )
 
-    def take(self) -> PreparedVersion | None:
+    def take(self) -> Prepared | None:
         """The newest version since the last call, if there is one; never waits."""
         with self._lock:
             prepared, self._prepared = self._prepared, None

@@ -17,7 +17,6 @@ class Users:
 
     def __init__(self, ring: int) -> None:
         self.rings: Rings = empty_rings(_FIRST_CAPACITY, ring)
-        self._ring = ring
         self._rows: dict[int, dict[str, int]] = {}
         self._free: list[int] = []
         self._used = 0

@@ -18,7 +18,8 @@ from metarec_stream.memory.source import MemorySource
 from metarec_stream.memory.transaction import MemoryTransaction
 from metarec_stream.metrics import ConsumerMetrics
 from metarec_stream.pipeline.batch import fitting, run_batch
-from metarec_stream.pipeline.results import BatchResult, no_observations
+from metarec_stream.pipeline.results import BatchResult
+from tests.stream import no_observations
 
 SETTINGS = Settings(kafka=KafkaSettings(max_message_bytes=64 * 1024))
 INPUT = SETTINGS.topics.interactions

@@ -20,6 +20,7 @@ from metarec_stream.kafka.topics import ensure_topics
 from metarec_stream.memory.log import MemoryRecord
 from metarec_stream.metrics import ConsumerMetrics
 from metarec_stream.pipeline.live_version import PreparedVersion
+from metarec_stream.pipeline.recommender import Prepared
 from metarec_stream.service.catalogue_feed import CHUNKS, CatalogueFeed
 from metarec_stream.service.follower import TopicFollower
 from metarec_stream.service.versions import VersionFeed
@@ -61,7 +62,7 @@ class Versions:
         prepared = self.feed.take()
         return None if prepared is None else prepared.version.version
 
-    def _prepare(self, version: MetaVersion) -> PreparedVersion:
+    def _prepare(self, version: MetaVersion) -> Prepared:
         self.asked.append(version.version)
         if version.version == 13:
             raise Degraded("another number of dimensions")

@@ -17,10 +17,11 @@ from metarec_stream.memory.log import MemoryLog, MemoryRecord
 from metarec_stream.memory.source import MemorySource
 from metarec_stream.memory.transaction import MemoryTransaction
 from metarec_stream.metrics import ConsumerMetrics
-from metarec_stream.pipeline.results import BatchResult, no_observations
+from metarec_stream.pipeline.results import BatchResult
 from metarec_stream.service.health import Readiness
 from metarec_stream.service.loop import ServiceLoop
 from metarec_stream.service.stop import StopRequested, StopSignal
+from tests.stream import no_observations
 
 SETTINGS = Settings()
 INPUT = SETTINGS.topics.interactions

@@ -1,0 +1,1 @@
+"""The producer of the design card: `python -m producer` is `metarec produce`."""
