@@ -39,6 +39,11 @@ class Service:
         wait_for(lambda: _answers(self._process, self._log, address), f"{self._command} is ready")
         return int(port)
 
+    def kill(self) -> None:
+        """End it at once, as a crash does (kill -9)."""
+        self._process.kill()
+        self._process.wait()
+
     def __enter__(self) -> Self:
         return self
 
