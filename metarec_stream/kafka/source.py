@@ -144,6 +144,7 @@ class KafkaSource:
 
     def _poll(self, timeout_ms: int, max_records: int) -> Mapping[TopicPartition, Sequence[Record]]:
         taken: Mapping[TopicPartition, Sequence[Record]] = {}
+        self._take_up_join()
         try:
             taken = self._consumer.poll(timeout_ms=timeout_ms, max_records=max_records)
         except (KafkaError, ValueError, AssertionError) as error:
@@ -152,6 +153,18 @@ class KafkaSource:
         # Nothing moves the generation between this poll and the next but falling out of the group.
         self._metadata = self._consumer.group_metadata()
         return taken
+
+    def _take_up_join(self) -> None:
+        """Go on with a join that the library has lost sight of.
+
+        kafka-python 3.0.12: a leader joins again because the topic's metadata changed, and making
+        the assignment is what satisfies that reason. If the poll ends before the group's answer
+        comes, the next one finds no reason to join and never takes it: the member stays in
+        rebalancing, at full CPU, for ever. There is no public way to ask for the join's end.
+        """
+        coordinator = self._consumer._coordinator
+        if coordinator.rejoining and not coordinator.need_rejoin():
+            coordinator.request_rejoin()
 
     def _take_note(self, change: Rebalance) -> None:
         if change.kind == "assigned":

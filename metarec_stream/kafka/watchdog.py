@@ -8,9 +8,9 @@ from metarec_stream.errors import Fatal
 class GroupWatchdog:
     """Ends a process whose group member hangs in a rebalance.
 
-    kafka-python: rarely, when several members start within a second, the group's leader stays in
-    rebalancing at high CPU for ever. A member that waits for another one to finish its work is
-    idle, and has until `patience_s`.
+    kafka-python can stay in rebalancing at high CPU for ever: the way we know is mended in
+    `source`, this is for those we do not. A member that waits for another one to finish its work
+    is idle, and has until `patience_s`.
     """
 
     SPIN_S = 20.0

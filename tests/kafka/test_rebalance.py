@@ -78,3 +78,21 @@ def test_a_second_member_takes_its_share_and_gives_it_back(settings: Settings) -
     assert one.threads == {one.thread.ident}
     assert two.threads == {two.thread.ident}
     one.leave()
+
+
+def test_a_join_that_the_library_lost_sight_of_is_taken_up(settings: Settings) -> None:
+    """Brought about by hand: a join is under way that no reason to join is left for."""
+    ensure_topics(settings)
+    source = KafkaSource(settings, lambda _: None)
+    wait_until(lambda: bool(source.poll(5, 10)) or source.settled)
+    coordinator = source._consumer._coordinator
+    coordinator.rejoining = True
+    join = coordinator._manager.call_soon(coordinator._do_join_and_sync_async)
+    coordinator._join_task = join
+    wait_until(lambda: join.is_done)
+    assert not coordinator.need_rejoin()
+
+    source.poll(5, 10)
+    assert source.settled
+    assert source.owned == {0, 1}
+    source.close()
