@@ -28,6 +28,7 @@ _STOP_TIMEOUT_S = 20.0
 _ATTEMPTS = 3
 
 _JVM_OPTIONS = (
+    "-XX:-UsePerfData",
     "-Xms128m",
     "-Xmx512m",
     "-XX:+UseSerialGC",
@@ -196,6 +197,8 @@ class EmbeddedBroker:
         command = [
             str(distribution.java),
             *_JVM_OPTIONS,
+            # Java's own files, unpacked native libraries among them, go with the folder.
+            f"-Djava.io.tmpdir={self._folder}",
             "-Dlog4j2.configurationFile=log4j2.properties",
             "-cp",
             distribution.class_path(),
