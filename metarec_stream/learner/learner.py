@@ -124,7 +124,7 @@ class Learner:
     def _learn(self, fresh: TaskEvents) -> None:
         """Score a block by both, then move the candidate; roll it back if it broke."""
         live = self._loop.score(self._live, fresh)
-        self._drift.watch(live.tolist())
+        self._drift.watch(live)
         candidate = self._step(fresh)
         more = range(self._settings.steps - 1)
         if candidate is None or any(self._step(fresh) is None for _ in more):
