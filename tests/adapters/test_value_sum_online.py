@@ -109,6 +109,17 @@ def test_following_events_equals_summing_the_window_anew(
     np.testing.assert_allclose(fast.values, anew.values, atol=2e-4)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_what_leaves_the_window_leaves_the_sums(seed: int) -> None:
+    """A long run of new items in order: the sums are those of the last few alone."""
+    draw = np.random.default_rng(seed)
+    stream = [(number % ITEMS, 0, int(draw.integers(60_000))) for number in range(60)]
+    slow = ADAPTER.slow_weights(ADAPTER.version_zero(), NUMBERS, START)
+    rings, fast = empty_rings(1, RING), no_fast_weights()
+    queries, moments = followed(slow, events_of(stream), rings, fast)
+    np.testing.assert_allclose(queries[-1], query_by_the_book(rings, int(moments[-1])), atol=2e-3)
+
+
 @given(streams, st.integers(0, 25))
 def test_following_does_not_depend_on_batches(stream: list[tuple[int, int, int]], cut: int) -> None:
     """One batch or two: the same queries, bit for bit."""

@@ -238,3 +238,33 @@ def test_a_dropped_partition_is_forgotten_and_others_stay() -> None:
     ).observations
     assert seen.repeat.tolist() == [False, True]
     assert seen.earlier.tolist() == [0, 1]
+
+
+def test_a_version_s_item_that_comes_later_has_its_rows_from_the_start() -> None:
+    """Not known here at the swap: at its first interaction it takes the version's bias."""
+    version = learned_version(2, ["later"], seed=1)
+    version.parameters["embedding"][:] = 0.0
+    version.parameters["bias"][:] = 50.0
+    engine = recommender(SETTINGS)
+    engine.process(records([click("a", "x"), click("b", "y", 1)]))
+    engine.swap(engine.prepare(version))
+    engine.process([record(click("b", "later", 2), 2)])
+    answer = lists_of(engine.process([record(click("a", "x", 3), 3)]).outputs, SETTINGS)[0]
+    assert answer.items[0].item == "later"
+    assert answer.items[0].score > 40
+
+
+def test_after_a_swap_users_rank_as_if_the_version_had_always_been_there() -> None:
+    """Fast weights made by another version are made anew from the ring at the next touch."""
+    stream = records(random_interactions(160, seed=8))
+    version = learned_version(4, [f"i{number}" for number in range(23)], seed=9)
+    swapped, always = recommender(SETTINGS), recommender(SETTINGS)
+    always.swap(always.prepare(version))
+    always.replay(stream[:120])
+    swapped.replay(stream[:120])
+    swapped.swap(swapped.prepare(version))
+    expected = lists_of(always.process(stream[120:]).outputs, SETTINGS)
+    answers = lists_of(swapped.process(stream[120:]).outputs, SETTINGS)
+    for answer, other in zip(answers, expected, strict=True):
+        scores = {entry.item: entry.score for entry in answer.items}
+        assert scores == pytest.approx({e.item: e.score for e in other.items}, abs=2e-2)

@@ -1,0 +1,121 @@
+"""Scores, and the features that the learner is told they were made of."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from metarec_stream.catalogue.items import Items, make_known
+from metarec_stream.catalogue.neighbours import empty_relations, relate
+from metarec_stream.catalogue.popularity import count, empty_popularity
+from metarec_stream.catalogue.soft_state import Soft
+from metarec_stream.pipeline.adapt import Snapshots, empty_snapshots
+from metarec_stream.pipeline.features import FEATURES, POPULARITY_HALF_LIVES, SITUATION
+from metarec_stream.pipeline.score import (
+    Scratch,
+    clear_touched,
+    empty_scratch,
+    features_of,
+    score_items,
+)
+
+ITEMS, RING, DIMENSIONS, NOW_S = 30, 8, 6, 1_700_000_000
+OWNED = [3, 7, 11]
+"""The user's distinct items, newest first, gone back 30 s, 2 h and 3 days."""
+GAPS_S = [30, 7_200, 3 * 86_400]
+
+
+def soft_state() -> Soft:
+    """A hundred wanted interactions of many users; the last one on item 3 is user 5's."""
+    draw = np.random.default_rng(0)
+    items = Items()
+    items.announce([f"i{number}" for number in range(ITEMS)])
+    popularity = empty_popularity(items.capacity, POPULARITY_HALF_LIVES)
+    relations = empty_relations(items.capacity, 16, 1_000.0)
+    for number in range(100):
+        item = int(draw.integers(ITEMS))
+        make_known(items.availability, item)
+        count(popularity, item, int(draw.integers(6, 20)), NOW_S - 5_000.0 + number)
+        relate(relations, draw.permutation(ITEMS)[:10].astype(np.int32), 10, item)
+    count(popularity, 3, 5, NOW_S - 30.0)
+    return Soft(popularity, relations, items.availability)
+
+
+def snapshot_of_user() -> Snapshots:
+    """User 5 now."""
+    snapshots = empty_snapshots(1, RING, 4)
+    snapshots.user[0] = 5
+    snapshots.time[0] = NOW_S * 1_000
+    snapshots.items[0, : len(OWNED)] = OWNED
+    snapshots.times[0, : len(OWNED)] = [(NOW_S - gap) * 1_000 for gap in GAPS_S]
+    snapshots.counts[0, : len(OWNED)] = [3, 1, 2]
+    snapshots.length[0] = len(OWNED)
+    snapshots.situation[0] = np.linspace(0.2, 1.0, len(SITUATION))
+    return snapshots
+
+
+def scored(
+    soft: Soft, snapshots: Snapshots, theta: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], Scratch]:
+    """Scores, features, and the part of the scores that is no feature's."""
+    draw = np.random.default_rng(1)
+    capacity = len(soft.availability.status)
+    scratch = empty_scratch(capacity, RING)
+    query = draw.normal(size=DIMENSIONS).astype(np.float32)
+    embedding = draw.normal(size=(DIMENSIONS, capacity)).astype(np.float32)
+    bias = draw.normal(size=capacity).astype(np.float32)
+    touched = score_items(
+        snapshots, 0, query, embedding, bias, theta, soft.popularity, soft.relations,
+        soft.availability.penalty, ITEMS, scratch,
+    )  # fmt: skip
+    scores = scratch.scores[:ITEMS].copy()
+    x = np.zeros((ITEMS, len(FEATURES)), np.float32)
+    for item in range(ITEMS):
+        features_of(item, float(NOW_S), len(OWNED), soft.popularity, scratch, x[item])
+    clear_touched(touched, scratch)
+    return scores, x, (query @ embedding + bias)[:ITEMS], scratch
+
+
+def test_a_score_is_the_sum_that_the_learner_computes() -> None:
+    """q·E + b + x·(θ·c) for every item, with every feature weighted; no mark is left behind."""
+    theta = np.random.default_rng(2).normal(size=(len(FEATURES), len(SITUATION)))
+    soft, snapshots = soft_state(), snapshot_of_user()
+    scores, x, taste, scratch = scored(soft, snapshots, theta.astype(np.float32))
+    expected = taste + x @ (theta @ snapshots.situation[0])
+    np.testing.assert_allclose(scores, expected, rtol=1e-3, atol=2e-3)
+    assert (scratch.mark == -1).all()
+
+
+def test_features_say_what_their_names_say() -> None:
+    """By hand, for an item of the ring, one that is only related, and one that is neither."""
+    theta = np.zeros((len(FEATURES), len(SITUATION)), np.float32)
+    soft = soft_state()
+    _, x, _, _ = scored(soft, snapshot_of_user(), theta)
+
+    def feature(item: int, name: str) -> float:
+        return float(x[item, FEATURES.index(name)])
+
+    newest, oldest = OWNED[0], OWNED[2]
+    assert [feature(item, "in_ring") for item in (*OWNED, 0)] == [1, 1, 1, 0]
+    assert feature(oldest, "recency_rank") == pytest.approx(-math.log(3) / 2)
+    assert [feature(item, "latest") for item in OWNED] == [1, 0, 0]
+    assert [feature(item, "third_latest") for item in OWNED] == [0, 0, 1]
+    long_ago = math.log1p(GAPS_S[2])
+    assert feature(oldest, "gap") == pytest.approx(-long_ago / 5)
+    assert feature(oldest, "gap_beyond_minute") == pytest.approx(-(long_ago - 4.1) / 3)
+    assert feature(oldest, "gap_beyond_day") == pytest.approx(-(long_ago - 11.4) / 2)
+    assert feature(newest, "gap_beyond_minute") == 0
+    assert feature(newest, "ring_count") == pytest.approx(math.log(3))
+    assert feature(oldest, "ring_share") == pytest.approx(math.log(2 / 6) / 2)
+    assert [feature(item, "nobody_else_since") for item in OWNED] == [1, 0, 0]
+    assert feature(newest, "latest_gap") == pytest.approx(math.log1p(30) / 5)
+    total = float(soft.popularity.total[newest])
+    assert feature(newest, "total_count") == pytest.approx(math.log(1 + total) / 3, abs=0.03)
+    assert feature(newest, "seconds_since_last") == pytest.approx(-math.log(31) / 3, abs=0.03)
+    follows = soft.relations.transitions
+    followers = set(follows.item[newest, : follows.length[newest]].tolist())
+    for item in range(ITEMS):
+        assert (feature(item, "transition_from_latest") > 0) == (item in followers)
