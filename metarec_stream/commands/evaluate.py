@@ -70,7 +70,7 @@ def evaluate(
     ties
         Rank among equal scores: the middle of them, or the last.
     models
-        Comma-separated: default, popularity.
+        Comma-separated: default, popularity, last, markov, itemknn, isgd.
     outer_every
         Events between two rounds of the learner.
     limit

@@ -7,6 +7,10 @@ from dataclasses import asdict, dataclass
 
 from metarec_stream.config import Settings
 from metarec_stream.evaluate.controls.control import Control
+from metarec_stream.evaluate.controls.isgd import isgd
+from metarec_stream.evaluate.controls.itemknn import itemknn
+from metarec_stream.evaluate.controls.last import last
+from metarec_stream.evaluate.controls.markov import markov
 from metarec_stream.evaluate.controls.popularity import popularity
 from metarec_stream.evaluate.dataset import EventTable
 from metarec_stream.evaluate.metrics import RankedEvents, report
@@ -15,7 +19,13 @@ from metarec_stream.evaluate.stream import Stream, stream_of
 from metarec_stream.settings_sources import BadConfiguration
 
 DEFAULT = "default"
-CONTROLS: dict[str, Control] = {"popularity": popularity}
+CONTROLS: dict[str, Control] = {
+    "popularity": popularity,
+    "last": last,
+    "markov": markov,
+    "itemknn": itemknn,
+    "isgd": isgd,
+}
 MODELS = (DEFAULT, *CONTROLS)
 
 Progress = Callable[[str, int], None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
@@ -17,57 +16,22 @@ from metarec_stream.evaluate.controls.popularity import (
 )
 from metarec_stream.evaluate.metrics import ranks
 from metarec_stream.evaluate.protocol import Protocol
-from metarec_stream.evaluate.stream import Stream
+from tests.evaluate.controls.plain import Events, assert_ranked, popularity_shares, protocols
 from tests.evaluate.streams import some_events, stream_from
-
-protocols = st.builds(
-    Protocol,
-    score_from=st.sampled_from([0.0, 0.5, 0.9]),
-    candidates=st.sampled_from(["seen", "all"]),
-    repeats=st.sampled_from(["include", "mask"]),
-)
-
-
-def plain_ranks(stream: Stream, protocol: Protocol, half_life: float) -> dict[int, list[float]]:
-    """By row: whether the target was a candidate, how many counted more, and how many the same."""
-    found: dict[int, list[float]] = {}
-    everything = set(range(len(stream.item_ids)))
-    for row in range(len(stream)):
-        item = int(stream.items[row])
-        seen = everything if protocol.candidates == "all" else set(stream.items[:row].tolist())
-        own = stream.items[:row][stream.users[:row] == stream.users[row]].tolist()
-        candidates = seen - set(own) if protocol.repeats == "mask" else seen
-        counts: defaultdict[int, float] = defaultdict(float)
-        wanted = [earlier for earlier in range(row) if stream.outcome[earlier]]
-        for age, earlier in enumerate(reversed(wanted)):
-            counts[int(stream.items[earlier])] += 0.5 ** (age / half_life)
-        above = sum(counts[other] > counts[item] * (1 + 1e-9) for other in candidates)
-        same = sum(abs(counts[other] - counts[item]) <= 1e-9 * counts[item] for other in candidates)
-        skipped = protocol.repeats == "mask" and item in own
-        if stream.outcome[row] and not skipped:
-            found[row] = [float(item in candidates), above, same]
-    return found
 
 
 @given(some_events, protocols, st.sampled_from([2.5, 50.0]))
 def test_ranks_are_those_of_decayed_counts(
-    events: list[tuple[str, str, str | None]], protocol: Protocol, half_life: float
+    events: Events, protocol: Protocol, half_life: float
 ) -> None:
     """Greater, equal and candidate of every outcome, under every protocol."""
     stream = stream_from([(user, item) for user, item, _ in events], [kind for *_, kind in events])
     ranked = rank_by_counts(stream, protocol, half_life, 0, slice(0, len(stream)))
-    expected = plain_ranks(stream, protocol, half_life)
-    assert ranked.rows.tolist() == list(expected)
-    for place, (candidate, above, same) in enumerate(expected.values()):
-        assert ranked.candidate[place] == bool(candidate)
-        if candidate:
-            assert (ranked.greater[place], ranked.equal[place]) == (above, same)
+    assert_ranked(ranked, stream, protocol, lambda row: popularity_shares(stream, row, half_life))
 
 
 @given(some_events, protocols)
-def test_only_the_protocols_rows_are_ranked(
-    events: list[tuple[str, str, str | None]], protocol: Protocol
-) -> None:
+def test_only_the_protocols_rows_are_ranked(events: Events, protocol: Protocol) -> None:
     """The rows of the result are those that the protocol scores."""
     stream = stream_from([(user, item) for user, item, _ in events], [kind for *_, kind in events])
     assert popularity(stream, protocol, 0).rows.tolist() == stream.scored(protocol).tolist()
