@@ -28,8 +28,8 @@ class Settings(Section):
     """Prefix of the transactional ids; services on the same brokers must differ in it."""
     instance_id: str | None = Field(None, pattern=r"^[A-Za-z0-9_-]+$")
     """Fixed slot of this process in its transactional id; drawn at random if absent."""
-    seed: int = Field(0, ge=0)
-    """Of everything that is drawn: sampled events, random candidates, start vectors."""
+    seed: int = Field(0, ge=0, lt=2**63)
+    """Of everything that is drawn: sampled events, random candidates, replayed tasks."""
     emit: Emit = "per_user"
     """`per_user`: one list for each user touched in a batch; `per_event`: one for every
     accepted event."""

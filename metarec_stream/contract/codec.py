@@ -98,6 +98,21 @@ def decode_item(record: Record, max_id_bytes: int = MAX_ID_BYTES) -> Item | None
     return item
 
 
+def item_key(record: Record, item: Item | None, max_id_bytes: int = MAX_ID_BYTES) -> str:
+    """The id under which a record of topic `items` announces the item, or deletes what None is.
+
+    Raises Rejected `invalid` for a key that is no id, or not that of the item.
+    """
+    try:
+        key = (record.key or b"").decode()
+    except UnicodeDecodeError:
+        raise Rejected(Reason.INVALID, "key: not UTF-8") from None
+    check_id("key", key, max_id_bytes)
+    if item is not None and key != item.item:
+        raise Rejected(Reason.INVALID, f"key: {shown(key)} is not the item {shown(item.item)}")
+    return key
+
+
 def decode_recommendation(value: bytes, content_type: bytes | None) -> Recommendation:
     """A recommendation, as subscribers read it; raises Rejected as `decode_as` does."""
     return decode_as(value, content_type, Recommendation)

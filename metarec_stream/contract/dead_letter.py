@@ -7,7 +7,11 @@ from metarec_stream.errors import Rejected
 
 
 def dead_letter(record: Record, rejected: Rejected, topic: str) -> Output:
-    """The output that keeps the record's key, value and headers and says why and where from."""
+    """The output that keeps the record's key, value and headers and says why and where from.
+
+    Kafka's client cannot write a header without a value, nor a record with neither key nor value:
+    these come out empty.
+    """
     said = (
         ("metarec-reason", rejected.reason.value.encode()),
         ("metarec-detail", rejected.detail.encode()),

@@ -116,7 +116,10 @@ def _array(wire: _Wire, name: str) -> NDArray[Any]:
         raise Degraded(f"task block refused: array {name!r} is missing")
     if len(raw) != math.prod(shape) * np.dtype(dtype).itemsize:
         raise Degraded(f"task block refused: {name!r} has {len(raw)} bytes, not shape {shape}")
-    array = np.frombuffer(raw, dtype=dtype).reshape(shape)
+    try:
+        array = np.frombuffer(raw, dtype=dtype).reshape(shape)
+    except ValueError as error:
+        raise Degraded(f"task block refused: {name!r} of shape {shape}: {error}") from error
     native = np.float32 if name == "features" else array.dtype.newbyteorder("=")
     return array.astype(native)
 

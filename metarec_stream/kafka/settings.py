@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from metarec_stream.section import Section
+
+_TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
 class KafkaSettings(Section):
@@ -49,6 +52,12 @@ class KafkaSettings(Section):
     ssl_keyfile: Path | None = None
     """This client's private key, for mutual TLS."""
 
+    @model_validator(mode="after")
+    def _heartbeats_fit(self) -> Self:
+        if self.heartbeat_interval_ms * 2 > self.session_timeout_ms:
+            raise ValueError("heartbeat_interval_ms must be at most half of session_timeout_ms")
+        return self
+
 
 class TopicsSettings(Section):
     """Names of the topics, and how missing ones are created."""
@@ -75,6 +84,16 @@ class TopicsSettings(Section):
     """Partitions of the topics that follow the input's, when they are created."""
     replication_factor: int = Field(1, ge=1)
     """Replicas of each partition, when topics are created; 3 in production."""
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = (*self.partitioned(), *self.single())
+        for name in names:
+            if not _TOPIC_NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is no topic name: letters, digits, '.', '_' and '-'")
+        if len(set(names)) < len(names):
+            raise ValueError("every topic must have a name of its own")
+        return self
 
     def dead_letters_topic(self) -> str:
         """The dead letters' topic name."""

@@ -21,6 +21,14 @@ from metarec_stream.errors import Fatal
 from metarec_stream.kafka.connection import client_options, wait_for_brokers
 
 _MEBIBYTE = 1024 * 1024
+_QUICKLY_COMPACTED = {
+    "segment.bytes": str(64 * 1024 * 1024),
+    "segment.ms": "600000",
+    "min.cleanable.dirty.ratio": "0.1",
+    "delete.retention.ms": "600000",
+}
+"""A version every few seconds, of which a start needs the newest: by default Kafka would keep a day
+of them, for it never compacts the segment that is written, of 1 GiB or 7 days."""
 _BATCH_OVERHEAD_BYTES = 1024
 _VISIBLE_WITHIN_MS = 30_000
 
@@ -121,6 +129,7 @@ def _definition(settings: Settings, name: str, partitions: int) -> dict[str, Any
         "configs": {
             "cleanup.policy": "compact" if name in _compacted(settings) else "delete",
             "max.message.bytes": str(-(-largest // _MEBIBYTE) * _MEBIBYTE),
+            **(_QUICKLY_COMPACTED if name == settings.topics.meta else {}),
         },
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.errors import (
@@ -42,6 +43,7 @@ class KafkaTransaction:
         self._input_topic = settings.topics.interactions
         self._limit_s = settings.kafka.transaction_timeout_ms / 1e3 + MARGIN_S
         self._calls = TimeLimit("kafka-transaction")
+        self._sent: list[Any] = []
         self._producer = KafkaProducer(
             **client_options(settings.kafka),
             transactional_id=self.transactional_id,
@@ -56,6 +58,7 @@ class KafkaTransaction:
         self._wait("initialising the producer", self._producer.init_transactions)
 
     def begin(self) -> None:
+        self._sent.clear()
         self._wait("beginning a transaction", self._producer.begin_transaction)
 
     def send_offsets(self, offsets: Mapping[int, int], group_metadata: object) -> None:
@@ -74,7 +77,7 @@ class KafkaTransaction:
         value = b"" if output.key is None and output.value is None else output.value
         headers = [(name, content or b"") for name, content in output.headers]
         try:
-            self._producer.send(
+            sent = self._producer.send(
                 output.topic,
                 key=output.key,
                 value=value,
@@ -83,8 +86,19 @@ class KafkaTransaction:
             )
         except (KafkaError, AssertionError) as error:
             raise self._fatal(f"sending to {output.topic}/{output.partition}", error) from error
+        self._sent.append(sent)
 
     def commit(self) -> None:
+        """Commit once every record is known to be with the broker.
+
+        The library's own commit does not see to that: a batch that was given up, or a bump of the
+        producer's epoch (KIP-360), can leave it with nothing to commit and no error.
+        """
+        self._wait("sending the transaction's records", self._producer.flush)
+        for sent in self._sent:
+            if not sent.succeeded():
+                error = sent.exception or TimeoutError("not acknowledged")
+                raise self._fatal("sending the transaction's records", error)
         self._wait("committing", self._producer.commit_transaction)
 
     def abort(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import structlog
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -13,6 +14,7 @@ from kafka.errors import KafkaError, ProducerFencedError
 from metarec_stream.config import Settings
 from metarec_stream.contract.meta_version import MetaVersion
 from metarec_stream.contract.meta_version_codec import (
+    CHUNK_BYTES,
     VersionAssembler,
     encode_meta_version,
     parse_key,
@@ -132,6 +134,7 @@ class Publisher:
     def __init__(self, settings: Settings) -> None:
         self._topic = settings.topics.meta
         self._keep = settings.learn.keep_versions
+        self._chunk_bytes = min(CHUNK_BYTES, settings.kafka.max_message_bytes - 1_024)
         self._id = f"{settings.application}.learner"
         self._limit_s = settings.kafka.transaction_timeout_ms / 1e3 + _MARGIN_S
         self._calls = TimeLimit("learner-transaction")
@@ -167,8 +170,16 @@ class Publisher:
             )
         forgotten = tombstones(self._log.keys_until(version.version - self._keep))
         self._wait("beginning a transaction", self._producer.begin_transaction)
-        for key, value in [*encode_meta_version(version), *forgotten]:
+        sent = [
             self._send(key, value)
+            for key, value in [*encode_meta_version(version, self._chunk_bytes), *forgotten]
+        ]
+        # The commit alone does not see to it that every record arrived.
+        self._wait("sending the version's records", self._producer.flush)
+        for each in sent:
+            if not each.succeeded():
+                error = each.exception or TimeoutError("not acknowledged")
+                raise self._fatal("sending the version's records", error)
         self._wait(f"committing meta version {version.version}", self._producer.commit_transaction)
         self.newest_number = version.version
 
@@ -179,9 +190,9 @@ class Publisher:
         self._calls.close()
         self._log.close()
 
-    def _send(self, key: bytes, value: bytes | None) -> None:
+    def _send(self, key: bytes, value: bytes | None) -> Any:
         try:
-            self._producer.send(self._topic, key=key, value=value, partition=0)
+            return self._producer.send(self._topic, key=key, value=value, partition=0)
         except (KafkaError, AssertionError) as error:
             raise self._fatal(f"sending {key.decode()}", error) from error
 

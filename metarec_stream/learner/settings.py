@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from metarec_stream.section import Section
 
@@ -61,3 +61,9 @@ class GateSettings(Section):
     """Fewest events for a decision."""
     confidence: float = Field(1.0, ge=0.0, le=10.0)
     """Standard errors by which the candidate's mean loss must be below the live version's."""
+
+    @model_validator(mode="after")
+    def _decides(self) -> Self:
+        if self.minimum > self.window:
+            raise ValueError("minimum must be at most window, or nothing is ever published")
+        return self

@@ -9,7 +9,7 @@ Letters: n events, R snapshots, K ring, L window, C situation.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,6 +85,18 @@ class Adapted(NamedTuple):
     snapshots: Snapshots
     queries: NDArray[np.float32]
     """[R, d] by snapshot."""
+
+    def of(self, chosen: NDArray[np.bool_]) -> Adapted:
+        """The same for some of the events [n] alone."""
+        return self._replace(steps=picked(self.steps, chosen), trail=picked(self.trail, chosen))
+
+
+Columns = TypeVar("Columns", bound=tuple[NDArray[Any], ...])
+
+
+def picked(columns: Columns, chosen: NDArray[np.bool_]) -> Columns:
+    """A named tuple of arrays over events, with the chosen events alone."""
+    return type(columns)(*(column[chosen] for column in columns))
 
 
 def empty_snapshots(rows: int, ring: int, window: int) -> Snapshots:

@@ -55,8 +55,9 @@ class Decoder:
             raise Rejected(Reason.TOO_LARGE, detail)
         message = decode_map(value, content_type_of(record.headers))
         check_version(message)
+        record_time = _record_time(record)
         if message.get("ts") is None:
-            message["ts"] = _record_time(record)
+            message["ts"] = record_time
         if message.get("event_id") == "":
             del message["event_id"]
         interaction = convert_map(message, Interaction)
@@ -102,7 +103,8 @@ def is_misplaced(record: Record, user: str, partitions: int) -> bool:
 
 def _record_time(record: Record) -> int:
     if record.timestamp < 0:
-        raise Rejected(Reason.INVALID, "ts: absent, and the record has no timestamp")
+        # Nothing would hold its event time to the present: one year 9999 and all else is late.
+        raise Rejected(Reason.INVALID, "ts: the record has no timestamp to check it against")
     return record.timestamp
 
 

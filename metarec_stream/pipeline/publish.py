@@ -27,6 +27,8 @@ from metarec_stream.pipeline.rank import WHY, Lists, Observed
 ARM = "default"
 """The one arm there is while nothing is explored."""
 _BLOCK_BYTES = 900_000
+_RECORD_BYTES = 1_024
+"""More than Kafka adds to a record."""
 
 
 def recommendations(
@@ -83,22 +85,28 @@ def task_blocks(
     """The tasks of a batch, a few records for each partition, and how many events they hold."""
     rows = np.flatnonzero(observed.task_size > 0)
     partitions = np.array(accepted.partitions, np.int64)[observed.event[rows]]
-    per_block = max(1, _BLOCK_BYTES // max(1, _bytes_of_event(observed, adapted.snapshots)))
+    limit = min(_BLOCK_BYTES, settings.kafka.max_message_bytes - _RECORD_BYTES)
+    per_block = max(1, limit // max(1, _bytes_of_event(observed, adapted.snapshots)))
     outputs = []
     for partition in np.unique(partitions).tolist():
         mine = rows[partitions == partition]
         for start in range(0, len(mine), per_block):
-            block = _block(
-                observed, mine[start : start + per_block], adapted, accepted, weights, item_ids,
-                partition, meta_version,
-            )  # fmt: skip
-            value = encode_task_block(block)
-            outputs.append(Output(settings.topics.tasks, partition, None, value))
+            waiting = [mine[start : start + per_block]]
+            while waiting:
+                part = waiting.pop()
+                block = _block(
+                    observed, part, adapted, accepted, weights, item_ids, partition, meta_version
+                )
+                value = encode_task_block(block)
+                if len(value) > limit and len(part) > 1:  # long ids: more than was reckoned with
+                    waiting += [part[len(part) // 2 :], part[: len(part) // 2]]
+                    continue
+                outputs.append(Output(settings.topics.tasks, partition, None, value))
     return outputs, len(rows)
 
 
 def _bytes_of_event(observed: Observed, snapshots: Snapshots) -> int:
-    """Upper bound of what an event takes in an encoded block."""
+    """About what an event takes in an encoded block, with ids of at most 24 bytes."""
     per_candidate = 2 * observed.task_x.shape[2] + 8 + 24
     fixed = 8 * snapshots.window.shape[1] + 4 * snapshots.situation.shape[1] + 28
     return int(observed.task_item.shape[1] * per_candidate + fixed)

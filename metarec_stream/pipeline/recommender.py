@@ -19,7 +19,7 @@ from metarec_stream.adapters.value_sum.online import ValueSumWeights
 from metarec_stream.catalogue.soft_state import SoftState
 from metarec_stream.clock import Clock
 from metarec_stream.config import Settings
-from metarec_stream.contract.codec import decode_item, encode_interaction
+from metarec_stream.contract.codec import decode_item, encode_interaction, item_key
 from metarec_stream.contract.interaction import Interaction
 from metarec_stream.contract.meta_version import MetaVersion
 from metarec_stream.contract.transport import Record
@@ -34,6 +34,7 @@ from metarec_stream.pipeline.adapt import (
     empty_snapshots,
     empty_steps,
     empty_trail,
+    picked,
 )
 from metarec_stream.pipeline.features import FEATURES, POPULARITY_HALF_LIVES, SITUATION
 from metarec_stream.pipeline.live_version import LiveVersion, PreparedVersion
@@ -101,6 +102,7 @@ class Recommender:
         self._live = LiveVersion(self._adapter, self._soft.items, self._users.capacity)
         self._scratch = empty_scratch(self._soft.items.capacity, settings.state.ring)
         self._warned_misplaced = False
+        self._counted: dict[int, int] = {}
         self.input_partitions: int | None = None
         """Partitions of the input topic, where known: to count records in the wrong one."""
 
@@ -159,6 +161,7 @@ class Recommender:
         started = self._lap("adapt", started)
         ranked = self._rank(events, adapted)
         result = self._result(records, accepted, events, adapted, ranked)
+        self._note_counted(records)
         self._lap("rank", started)
         self._prequential.count(result.observations)
         return result
@@ -169,14 +172,18 @@ class Recommender:
         accepted = self._admission.admit(records, decoded, None)
         nothing = np.zeros(len(accepted), np.bool_)
         events = self._events(accepted, np.zeros(len(accepted), np.uint64), nothing, nothing)
-        self._rank(events, self._adapt(events))
+        adapted = self._adapt(events)
+        fresh = self._uncounted(accepted)
+        if fresh.any():
+            self._rank(picked(events, fresh), adapted.of(fresh))
+        self._note_counted(records)
 
     def apply_items(self, records: Sequence[Record]) -> None:
         """Announce and delete items as records of the items topic say; bad ones are counted."""
         for record in records:
             try:
                 item = decode_item(record, self._settings.guard.max_id_bytes)
-                key = (record.key or b"").decode(errors="replace")
+                key = item_key(record, item, self._settings.guard.max_id_bytes)
             except Rejected as rejected:
                 self._metrics.rejected_items.labels(rejected.reason.value).inc()
                 log.warning(
@@ -187,7 +194,7 @@ class Recommender:
             if item is None:
                 self._soft.items.delete(key)
             else:
-                self._soft.items.announce([item.item])
+                self._soft.items.announce([key])
         self._live.follow_items()
 
     def announce(self, items: Sequence[str]) -> None:
@@ -281,6 +288,21 @@ class Recommender:
             lists,
         )
         return Ranked(observed, lists)
+
+    def _uncounted(self, accepted: Accepted) -> NDArray[np.bool_]:
+        """Which events [n] the soft state does not hold yet.
+
+        It keeps what it learned from a partition that was given up; taken over again, only the
+        hard state is rebuilt from the events of before.
+        """
+        places = zip(accepted.partitions, accepted.offsets, strict=True)
+        fresh = [offset >= self._counted.get(partition, 0) for partition, offset in places]
+        return np.array(fresh, np.bool_)
+
+    def _note_counted(self, records: Sequence[Record]) -> None:
+        for record in records:
+            counted = self._counted.get(record.partition, 0)
+            self._counted[record.partition] = max(counted, record.offset + 1)
 
     def _room(self) -> None:
         """Room to work in for every item numbered so far."""

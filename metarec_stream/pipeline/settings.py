@@ -29,7 +29,7 @@ class GuardSettings(Section):
     lateness_s: float = Field(7 * 86_400.0, ge=0, allow_inf_nan=False)
     """An event time further behind the partition's newest is rejected: `late`."""
     event_ids: int = Field(200_000, ge=0)
-    """Most event ids remembered for a partition, beside those in the rings, to know duplicates."""
+    """Most event ids remembered for a partition, to know duplicates."""
     max_value_bytes: int = Field(65_536, ge=64)
     """A larger interaction is rejected: `too-large`."""
     max_id_bytes: int = Field(256, ge=1, le=4_096)
@@ -50,6 +50,8 @@ class EventsSettings(Section):
             raise ValueError("`erase` is a control type and has no weight")
         if len(weights) + len(DEFAULT_TYPES) > 120:
             raise ValueError("at most 120 types")
+        if not all(abs(weight) <= 1e6 for weight in weights.values()):
+            raise ValueError("weights must be numbers between -1e6 and 1e6")
         return weights
 
     def table(self) -> dict[str, float]:

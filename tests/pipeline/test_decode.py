@@ -80,7 +80,7 @@ def test_the_time_is_the_records_if_absent(absent: str) -> None:
     """An absent `ts` is the record's timestamp; without that either, there is no time."""
     value = json.dumps({"user": "u", "item": "i", **json.loads(absent)}).encode()
     assert decoder().decode(record(value, timestamp=77)).ts == 77
-    with pytest.raises(Rejected, match="invalid: ts: absent"):
+    with pytest.raises(Rejected, match="invalid: ts: the record has no timestamp"):
         decoder().decode(record(value, timestamp=-1))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
@@ -268,3 +269,47 @@ def test_after_a_swap_users_rank_as_if_the_version_had_always_been_there() -> No
     for answer, other in zip(answers, expected, strict=True):
         scores = {entry.item: entry.score for entry in answer.items}
         assert scores == pytest.approx({e.item: e.score for e in other.items}, abs=2e-2)
+
+
+def test_a_partition_taken_over_again_is_not_counted_again() -> None:
+    """Given up and replayed: rings are rebuilt, popularity is not doubled, new events count."""
+    stream = records(random_interactions(80, seed=12))
+    engine, other = recommender(SETTINGS), recommender(SETTINGS)
+    engine.process(stream[:60])
+    engine.drop(0)
+    engine.assign(0)
+    for start in range(0, 80, 25):
+        engine.replay(stream[start : start + 25])
+    other.process(stream)
+    popularity, expected = engine._soft.arrays().popularity, other._soft.arrays().popularity
+    np.testing.assert_array_equal(popularity.total, expected.total)
+    assert popularity.events[0] == expected.events[0]
+    assert engine.users.rings.accepted.sum() == other.users.rings.accepted.sum() == 80
+
+
+def test_tasks_with_long_ids_are_split_to_fit_a_record() -> None:
+    """A block over the limit is halved until it fits; no event is lost."""
+    small = SETTINGS.model_copy(
+        update={"kafka": SETTINGS.kafka.model_copy(update={"max_message_bytes": 65_536})}
+    )
+    engine = recommender(small)
+    longer = [
+        msgspec.structs.replace(event, item=event.item + "x" * 240)
+        for event in random_interactions(400, seed=13, items=200)
+    ]
+    result = engine.process(records(longer))
+    blocks = [o.value or b"" for o in result.outputs if o.topic == SETTINGS.topics.tasks]
+    assert max(map(len, blocks)) < 65_536
+    offsets = [offset for block in blocks for offset in decode_task_block(block).offsets.tolist()]
+    assert offsets == sorted(offsets)
+    assert len(set(offsets)) == result.tasks > 200
+
+
+def test_an_item_s_record_is_known_by_its_key() -> None:
+    """A key that is another id, none, or too long takes no number and deletes nothing."""
+    engine = recommender(SETTINGS)
+    bad = [(b"k1", b'{"item": "other"}'), (b"", None), (b"x" * 300, None), (None, None)]
+    engine.apply_items(
+        [MemoryRecord("items", 0, at, 0, key, value) for at, (key, value) in enumerate(bad)]
+    )
+    assert engine.items == []
