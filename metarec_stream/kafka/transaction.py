@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
@@ -95,10 +95,9 @@ class KafkaTransaction:
         producer's epoch (KIP-360), can leave it with nothing to commit and no error.
         """
         self._wait("sending the transaction's records", self._producer.flush)
-        for sent in self._sent:
-            if not sent.succeeded():
-                error = sent.exception or TimeoutError("not acknowledged")
-                raise self._fatal("sending the transaction's records", error)
+        error = first_failure(self._sent)
+        if error is not None:
+            raise self._fatal("sending the transaction's records", error) from error
         self._wait("committing", self._producer.commit_transaction)
 
     def abort(self) -> None:
@@ -145,6 +144,17 @@ class KafkaTransaction:
             "check the brokers, and this client's rights on its topics, its group and its "
             "transactional id, then start this process again"
         )
+
+
+def first_failure(sent: Iterable[Any]) -> Exception | None:
+    """Why the first of the producer's futures that is not acknowledged is not; None if all are.
+
+    To be asked between flush and commit: the library's commit does not see to it.
+    """
+    for each in sent:
+        if not each.succeeded():
+            return each.exception or TimeoutError("not acknowledged")
+    return None
 
 
 def _compression(name: str) -> str | None:

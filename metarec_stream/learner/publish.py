@@ -25,6 +25,7 @@ from metarec_stream.errors import Degraded, Fatal
 from metarec_stream.kafka.connection import client_options
 from metarec_stream.kafka.source import reading_options
 from metarec_stream.kafka.time_limit import TimeLimit
+from metarec_stream.kafka.transaction import first_failure
 
 _RETRY_BACKOFF_MS = 5
 """Slept on every retried transactional request; the library's 100 would rule the latency."""
@@ -174,12 +175,10 @@ class Publisher:
             self._send(key, value)
             for key, value in [*encode_meta_version(version, self._chunk_bytes), *forgotten]
         ]
-        # The commit alone does not see to it that every record arrived.
         self._wait("sending the version's records", self._producer.flush)
-        for each in sent:
-            if not each.succeeded():
-                error = each.exception or TimeoutError("not acknowledged")
-                raise self._fatal("sending the version's records", error)
+        error = first_failure(sent)
+        if error is not None:
+            raise self._fatal("sending the version's records", error) from error
         self._wait(f"committing meta version {version.version}", self._producer.commit_transaction)
         self.newest_number = version.version
 
