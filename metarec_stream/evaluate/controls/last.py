@@ -43,42 +43,43 @@ def rank_by_recency(
     """Go through the stream up to the part's end, and rank the outcomes in the part."""
     ranking = start_ranking(stream, protocol, seed, part, list_length)
     latest = np.full(len(stream), -1, np.int64)
-    _rank(ranking, no_counts(len(stream.item_ids), half_life), _first_rows(stream), latest)
+    _rank(ranking, no_counts(len(stream.item_ids), half_life), _pairs(stream), latest)
     return ranked_events(ranking)
 
 
-def _first_rows(stream: Stream) -> NDArray[np.int64]:
-    """[n] the row at which the row's user first had the row's item."""
+def _pairs(stream: Stream) -> NDArray[np.int64]:
+    """[n] the number of the row's user and item together, below n."""
     pairs = stream.users.astype(np.int64) * len(stream.item_ids) + stream.items
-    _, first, place = np.unique(pairs, return_index=True, return_inverse=True)
-    first_rows: NDArray[np.int64] = first[place].astype(np.int64)
-    return first_rows
+    numbers: NDArray[np.int64] = np.unique(pairs, return_inverse=True)[1].astype(np.int64)
+    return numbers
 
 
 @compiled
 def _rank(
     ranking: Ranking,
     counts: DecayedCounts,
-    first: NDArray[np.int64],
+    pairs: NDArray[np.int64],
     latest: NDArray[np.int64],
 ) -> None:
-    """`latest` [n]: by the row of a pair's first event, that of its latest outcome, or -1."""
+    """`latest` [n]: by the number of a pair, the row of its latest outcome, or -1."""
     for row in range(len(ranking.users)):
         if is_ranked(ranking, row):
             fill_shares(counts, ranking.known[0], 1.0, ranking.scores)
-            _put_own_first(ranking, row, latest)
+            _put_own_first(ranking, row, pairs, latest)
             rank_event(ranking, row)
         appear(ranking, row)
         if ranking.outcome[row]:
             count_outcome(counts, ranking.items[row])
-            latest[first[row]] = row
+            latest[pairs[row]] = row
 
 
 @compiled
-def _put_own_first(ranking: Ranking, row: int, latest: NDArray[np.int64]) -> None:
+def _put_own_first(
+    ranking: Ranking, row: int, pairs: NDArray[np.int64], latest: NDArray[np.int64]
+) -> None:
     """Shares of popularity end at 1, above which come the rows."""
     past = ranking.previous[row]
     while past >= 0:
-        if latest[past] >= 0:
-            ranking.scores[ranking.items[past]] = 2.0 + latest[past]
+        if latest[pairs[past]] >= 0:
+            ranking.scores[ranking.items[past]] = 2.0 + latest[pairs[past]]
         past = ranking.previous[past]

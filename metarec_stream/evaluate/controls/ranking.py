@@ -21,12 +21,16 @@ class Ranking(NamedTuple):
     """[n]"""
     items: NDArray[np.int32]
     """[n]"""
+    applied: NDArray[np.bool_]
+    """[n] as the stream's."""
     outcome: NDArray[np.bool_]
     """[n]"""
     previous: NDArray[np.int64]
     """[n] as the stream's."""
     rows: NDArray[np.int64]
     """[m] to be ranked, ascending."""
+    slates: NDArray[np.int32]
+    """[m, k] items that each is ranked among, -1 pads; k = 0: among all candidates."""
     candidate: NDArray[np.bool_]
     """[m]"""
     greater: NDArray[np.int32]
@@ -52,17 +56,17 @@ class Ranking(NamedTuple):
 def start_ranking(
     stream: Stream, protocol: Protocol, seed: int, part: slice, list_length: int
 ) -> Ranking:
-    """A pass up to the part's end that ranks the outcomes in the part."""
-    masked = protocol.repeats == "mask"
-    wanted = stream.outcome[part] & ~(stream.repeat[part] & masked)
-    rows = np.flatnonzero(wanted) + part.start
+    """A pass up to the part's end that ranks what is asked in the part."""
+    rows = stream.ranked(protocol, part)
     count = len(stream.item_ids)
     return Ranking(
         users=stream.users[: part.stop],
         items=stream.items[: part.stop],
+        applied=stream.applied[: part.stop],
         outcome=stream.outcome[: part.stop],
         previous=stream.previous[: part.stop],
         rows=rows,
+        slates=stream.slates_of(rows),
         candidate=np.zeros(len(rows), np.bool_),
         greater=np.zeros(len(rows), np.int32),
         equal=np.zeros(len(rows), np.int32),
@@ -72,7 +76,7 @@ def start_ranking(
         known=np.full(1, count if protocol.candidates == "all" else 0, np.int64),
         at=np.zeros(1, np.int64),
         draws=np.full(1, seed, np.uint64),
-        masked=masked,
+        masked=protocol.repeats == "mask",
         negatives=protocol.negatives,
     )
 
@@ -107,7 +111,9 @@ def rank_event(ranking: Ranking, row: int) -> None:
         _strongest(ranking, row, ranking.lists[at])
     if item < known:
         ranking.candidate[at] = True
-        if 0 < ranking.negatives < known - excluded - 1:
+        if ranking.slates.shape[1] > 0:
+            above, same = _among_slate(ranking, row)
+        elif 0 < ranking.negatives < known - excluded - 1:
             above, same = _among_drawn(ranking, row)
         else:
             above, same = _among_all(ranking, row)
@@ -117,8 +123,9 @@ def rank_event(ranking: Ranking, row: int) -> None:
 
 @compiled
 def appear(ranking: Ranking, row: int) -> None:
-    """From the next row on the row's item is a candidate."""
-    ranking.known[0] = max(ranking.known[0], ranking.items[row] + 1)
+    """If the event happens at the row, its item is a candidate from the next row on."""
+    if ranking.applied[row]:
+        ranking.known[0] = max(ranking.known[0], ranking.items[row] + 1)
 
 
 @compiled
@@ -144,6 +151,23 @@ def _among_all(ranking: Ranking, row: int) -> tuple[int, int]:
             continue
         above += not scores[other] <= target
         same += scores[other] == target
+    return above, same
+
+
+@compiled
+def _among_slate(ranking: Ranking, row: int) -> tuple[int, int]:
+    """Among the row's own list, as far as it holds candidates, and the target."""
+    scores = ranking.scores
+    item = ranking.items[row]
+    above = 0
+    same = 1
+    for other in ranking.slates[ranking.at[0]]:
+        if other < 0 or other == item or other >= ranking.known[0]:
+            continue
+        if ranking.masked and ranking.stamp[other] == row:
+            continue
+        above += not scores[other] <= scores[item]
+        same += scores[other] == scores[item]
     return above, same
 
 

@@ -93,10 +93,17 @@ def learn(learned: Learned, user: int, item: int) -> None:
     relate(learned.relations, recent, count, item)
     count_outcome(learned.counts, item)
     learned.wanted[item] += 1
+    put_first(recent, learned.recent_count, user, item)
+
+
+@compiled
+def put_first(recent: NDArray[np.int32], counts: NDArray[np.int64], user: int, item: int) -> None:
+    """The item becomes the first of the user's `recent` ones, of which `counts` [U] are in use."""
+    count = counts[user]
     place = 0
     while place < count and recent[place] != item:
         place += 1
-    learned.recent_count[user] = min(max(count, place + 1), len(recent))
+    counts[user] = min(max(count, place + 1), len(recent))
     for later in range(min(place, len(recent) - 1), 0, -1):
         recent[later] = recent[later - 1]
     recent[0] = item
