@@ -1,9 +1,10 @@
-"""`metarec produce`: post the interactions of a file, or of a bundled data set, to Kafka."""
+"""`metarec produce`: post interactions of a file, a bundled data set or a made-up one to Kafka."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import inf, isnan
+from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,11 +19,19 @@ from metarec_stream.config import Settings
 from metarec_stream.contract.interaction import Interaction
 from metarec_stream.contract.item import Item
 from metarec_stream.datasets import online_retail
-from metarec_stream.evaluate.dataset import Columns, EventTable, TimeUnit, read_events
+from metarec_stream.evaluate.dataset import (
+    Columns,
+    EventTable,
+    TimeUnit,
+    columns_of,
+    read_events,
+    table_of,
+)
 from metarec_stream.kafka.topics import ensure_topics
 from metarec_stream.settings_sources import BadConfiguration
 
 BUNDLED = "online-retail"
+MADE_UP = "synthetic"
 INTERRUPTED = 130
 
 
@@ -54,7 +63,8 @@ def produce(
     ----------
     source
         A .parquet, .csv or .jsonl file, or `online-retail`: the bundled purchases of a gift shop,
-        whose products go to the items topic and whose last row happens now.
+        whose products go to the items topic and whose last row happens now; or `synthetic`: users
+        whose tastes change, made up as `--synthetic.events` and the settings beside it say.
     user
         The file's column of user ids.
     item
@@ -77,9 +87,12 @@ def produce(
     pace = _pace(speed, rate)
     if source == BUNDLED:
         items, events, total = _online_retail(limit)
+    elif source == MADE_UP:
+        items, events, total = _synthetic(settings, limit)
     else:
         columns = {"user": user, "item": item, "time": time, "type": type, "value": value}
-        items, events, total = _file(Path(source), columns, time_unit, limit)
+        found = columns_of(Path(source), columns, time_unit, settings.catalogue.context)
+        items, events, total = _file(Path(source), found, limit)
     return _post(settings, items, events, total, pace)
 
 
@@ -109,14 +122,21 @@ def _online_retail(limit: int | None) -> tuple[list[Item], Iterable[Interaction]
     return online_retail.items(limit), events, total
 
 
-def _file(
-    path: Path, columns: dict[str, str | None], time_unit: TimeUnit, limit: int | None
+def _synthetic(
+    settings: Settings, limit: int | None
 ) -> tuple[list[Item], Iterable[Interaction], int]:
-    user, item, time = (columns[name] for name in ("user", "item", "time"))
-    if user is None or item is None or time is None:
-        raise BadConfiguration(f"{path}: say which columns to read with --user, --item and --time")
-    chosen = Columns(user, item, time, time_unit, columns["type"], columns["value"])
-    table = read_events(path, chosen, limit)
+    # It brings numba, which nothing else here needs.
+    from metarec_stream.datasets.synthetic import synthetic_stream
+
+    table = table_of(synthetic_stream(settings.synthetic, settings.seed), limit)
+    now = replace(table, ts=table.ts + (SystemClock().now_ms() - table.ts[-1]))
+    return [], _interactions(now), len(now)
+
+
+def _file(
+    path: Path, columns: Columns, limit: int | None
+) -> tuple[list[Item], Iterable[Interaction], int]:
+    table = read_events(path, columns, limit)
     for note in table.notes:
         print(note)
     return [], _interactions(table), len(table)
@@ -124,15 +144,7 @@ def _file(
 
 def _interactions(table: EventTable) -> Iterable[Interaction]:
     """The rows of an `EventTable`, one by one."""
-    for row, (user, item, ts) in enumerate(zip(table.user, table.item, table.ts, strict=True)):
-        value = None if table.value is None else float(table.value[row])
-        yield Interaction(
-            user=user,
-            item=item,
-            type=(table.type[row] if table.type else None) or "click",
-            ts=int(ts),
-            value=None if value is None or isnan(value) else value,
-        )
+    return (table.interaction(row) for row in range(len(table)))
 
 
 def _pace(speed: float | None, rate: float | None) -> Pace:

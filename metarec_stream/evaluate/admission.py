@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from metarec_stream.config import Settings
 from metarec_stream.contract.codec import encode_interaction
-from metarec_stream.contract.interaction import ERASE, Interaction
+from metarec_stream.contract.interaction import ERASE
 from metarec_stream.contract.transport import Output
 from metarec_stream.errors import Fatal, Rejected
 from metarec_stream.evaluate.dataset import EventTable
@@ -28,16 +27,7 @@ class Admitted:
 
 def posted(table: EventTable, row: int, topic: str) -> Output:
     """The record of one row, for partition 0; its timestamp is to be the row's time."""
-    kind = table.type[row] if table.type is not None else None
-    value = float(table.value[row]) if table.value is not None else math.nan
-    interaction = Interaction(
-        user=table.user[row],
-        item=table.item[row],
-        ts=int(table.ts[row]),
-        type=kind or "click",
-        value=None if math.isnan(value) else value,
-    )
-    body, headers = encode_interaction(interaction)
+    body, headers = encode_interaction(table.interaction(row))
     return Output(topic, 0, table.user[row].encode(), body, headers)
 
 
@@ -59,7 +49,7 @@ def admit(table: EventTable, settings: Settings) -> Admitted:
     notes = (*table.notes, *_said(refused))
     if not accepted:
         raise Fatal(f"no event can be accepted: {'; '.join(notes)}")
-    return Admitted(table if not refused else _rows(table, accepted), notes)
+    return Admitted(table if not refused else table.at(np.array(accepted)), notes)
 
 
 def _record(table: EventTable, row: int) -> MemoryRecord:
@@ -73,14 +63,3 @@ def _said(refused: Counter[str]) -> list[str]:
         return []
     detail, _ = refused.most_common(1)[0]
     return [f"{refused.total()} rows were rejected, most of them so: {detail}"]
-
-
-def _rows(table: EventTable, rows: list[int]) -> EventTable:
-    return replace(
-        table,
-        user=[table.user[row] for row in rows],
-        item=[table.item[row] for row in rows],
-        ts=table.ts[np.array(rows)],
-        type=None if table.type is None else [table.type[row] for row in rows],
-        value=None if table.value is None else table.value[np.array(rows)],
-    )

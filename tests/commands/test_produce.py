@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ from kafka import KafkaConsumer, TopicPartition
 
 from metarec_stream.config import Settings
 from metarec_stream.contract.codec import content_type_of, decode_map
+from metarec_stream.datasets.settings import SyntheticSettings
+from metarec_stream.datasets.synthetic import synthetic_stream
 from metarec_stream.demo.environment import environment_of
+from metarec_stream.evaluate.dataset import table_of
 from metarec_stream.kafka.connection import client_options
 
 NOW_MS = 1_700_000_000_000
@@ -85,6 +89,21 @@ def test_online_retail_is_posted_with_its_products(settings: Settings) -> None:
     assert titles.keys() == {message["item"] for _, message in events}
     latest_item = max(record.timestamp for record, _ in items)
     assert latest_item <= min(record.timestamp for record, _ in events)
+
+
+def test_the_synthetic_stream_is_posted(settings: Settings) -> None:
+    """Its first events, as the settings and the seed draw them, the last one now; no items."""
+    made_up = SyntheticSettings(events=500, users=20, change_at=(100,))
+    before = time.time_ns() // 1_000_000
+    flags = ("--synthetic.events", "500", "--synthetic.users", "20", "--synthetic.change-at", "100")
+    done = produce(settings, "synthetic", *flags, "--seed", "3", "--limit", "300")
+    assert done.returncode == 0, done.stderr
+    messages = [message for _, message in posted(settings, settings.topics.interactions)]
+    assert before <= max(message["ts"] for message in messages) <= time.time_ns() // 1_000_000
+    expected = table_of(synthetic_stream(made_up, seed=3), limit=300)
+    posted_pairs = Counter((message["user"], message["item"]) for message in messages)
+    assert posted_pairs == Counter(zip(expected.user, expected.item, strict=True))
+    assert posted(settings, settings.topics.items, partitions=1) == []
 
 
 @pytest.mark.parametrize("name", ["events.parquet", "events.csv", "events.jsonl"])

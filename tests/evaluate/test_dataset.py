@@ -10,12 +10,23 @@ import numpy as np
 import polars as pl
 import pytest
 
+from metarec_stream.datasets.settings import SyntheticSettings
+from metarec_stream.datasets.synthetic import START_MS, synthetic_stream
 from metarec_stream.errors import Fatal
-from metarec_stream.evaluate.dataset import Columns, EventTable, read_events
+from metarec_stream.evaluate.dataset import (
+    Columns,
+    EventTable,
+    TimeUnit,
+    columns_of,
+    read_events,
+    table_of,
+)
+from metarec_stream.settings_sources import BadConfiguration
 
 COLUMNS = Columns(user="who", item="what", time="when")
+NOW = 1_700_000_000
 Rows = dict[str, list[object]]
-ROWS: Rows = {"who": ["a", "b", "a"], "what": ["x", "y", "z"], "when": [10, 20, 30]}
+ROWS: Rows = {"who": ["a", "b", "a"], "what": ["x", "y", "z"], "when": [NOW, NOW + 1, NOW + 2]}
 
 
 def written(path: Path, rows: Rows) -> Path:
@@ -43,7 +54,7 @@ def test_every_kind_of_file_gives_the_same_events(tmp_path: Path, kind: str) -> 
     table = read_events(written(tmp_path / f"events.{kind}", ROWS), COLUMNS)
     assert table.user == ["a", "b", "a"]
     assert table.item == ["x", "y", "z"]
-    assert table.ts.tolist() == [10_000, 20_000, 30_000]
+    assert table.ts.tolist() == [1_000 * (NOW + later) for later in (0, 1, 2)]
     assert (table.type, table.value, table.notes) == (None, None, ())
 
 
@@ -77,7 +88,7 @@ def test_rows_without_user_item_or_time_are_dropped_and_said(tmp_path: Path) -> 
     rows: Rows = {
         "who": ["a", None, "b", "", "c"],
         "what": ["x", "y", None, "z", "w"],
-        "when": [1, 2, 3, 4, None],
+        "when": [NOW, NOW, NOW, NOW, None],
     }
     table = read_events(written(tmp_path / "e.parquet", rows), COLUMNS)
     assert (table.user, table.item) == (["a"], ["x"])
@@ -126,12 +137,100 @@ def test_times_of_every_notation(tmp_path: Path, times: list[object], unit: str)
     assert table.ts.tolist() == [1_500, 2_500, 3_500]
 
 
-def test_milliseconds_read_as_seconds_are_refused(tmp_path: Path) -> None:
-    """A time beyond 2200 means the wrong unit, and the message names the flag."""
-    rows: Rows = {**ROWS, "when": [1_506_826_800_026] * 3}
+UNITS: dict[TimeUnit, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+
+
+@pytest.mark.parametrize("true", UNITS)
+@pytest.mark.parametrize("said", UNITS)
+def test_times_in_another_unit_are_refused(tmp_path: Path, said: TimeUnit, true: TimeUnit) -> None:
+    """Too large (beyond 2200) or too small (in 1970): the message names the unit to say."""
+    rows: Rows = {**ROWS, "when": [UNITS[true] * second for second in (NOW, NOW + 1, NOW + 2)]}
     path = written(tmp_path / "e.parquet", rows)
-    assert "--time-unit ms" in fault(path)
-    assert read_events(path, Columns("who", "what", "when", "ms")).ts[0] == 1_506_826_800_026
+    columns = Columns("who", "what", "when", said)
+    if said == true:
+        assert read_events(path, columns).ts.tolist() == [1_000 * (NOW + at) for at in (0, 1, 2)]
+        return
+    where = "beyond the year 2200" if UNITS[true] > UNITS[said] else "in the year 1970"
+    assert f"column when read as {said} is {where}: say --time-unit {true}" in fault(path, columns)
+
+
+def test_one_good_time_does_not_hide_the_wrong_unit(tmp_path: Path) -> None:
+    """A row at 0, as some logs write an unknown time, among milliseconds that are read as s."""
+    rows: Rows = {**ROWS, "when": [0, 1_000 * NOW, 1_000 * NOW + 5]}
+    assert "say --time-unit ms" in fault(written(tmp_path / "e.parquet", rows))
+
+
+def test_a_time_in_no_unit_is_refused(tmp_path: Path) -> None:
+    """Beyond 2200 in every unit; an infinite one likewise."""
+    for time in (1e22, float("inf")):
+        path = written(tmp_path / "e.parquet", {**ROWS, "when": [1.0, 2.0, time]})
+        assert "no unit makes a date of it" in fault(path)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_times_from_a_start_of_their_own_are_read_and_said(tmp_path: Path, unit: TimeUnit) -> None:
+    """Data sets that count from 0 are legitimate; 1970 is said, with how long it took."""
+    days: list[object] = [UNITS[unit] * 86_400 * day for day in (0, 1, 30)]
+    path = written(tmp_path / "e.parquet", {**ROWS, "when": days})
+    table = read_events(path, Columns("who", "what", "when", unit))
+    assert table.ts.tolist() == [0, 86_400_000, 30 * 86_400_000]
+    (note,) = table.notes
+    assert "before the year 1990" in note
+    assert "30 days from first to last" in note
+
+
+def test_repeated_rows_are_kept_and_counted(tmp_path: Path) -> None:
+    """Two clicks within a second are two events; the number says whether that can be meant."""
+    rows: Rows = {
+        "who": ["a", "a", "a", "b", "a"],
+        "what": ["x", "x", "x", "x", "x"],
+        "when": [NOW, NOW, NOW, NOW, NOW + 1],
+        "stars": [1.0, 1.0, 2.0, 1.0, 1.0],
+    }
+    path = written(tmp_path / "e.parquet", rows)
+    table = read_events(path, COLUMNS)
+    assert len(table) == 5
+    assert table.notes == ("2 rows say the same as an earlier one and were kept, as events",)
+    valued = read_events(path, Columns("who", "what", "when", value="stars"))
+    assert valued.notes == ("1 rows say the same as an earlier one and were kept, as events",)
+
+
+def test_values_that_are_not_there_or_no_numbers_are_counted(tmp_path: Path) -> None:
+    """NaN and null alike: the event is kept, without a value."""
+    path = written(tmp_path / "e.parquet", {**ROWS, "stars": [float("nan"), 3.0, None]})
+    table = read_events(path, Columns("who", "what", "when", value="stars"))
+    assert table.value is not None
+    np.testing.assert_array_equal(table.value, [np.nan, 3.0, np.nan])
+    assert table.notes == ("2 rows have no number in stars: they were kept without",)
+
+
+def test_rows_of_one_time_keep_the_files_order_and_it_is_said(tmp_path: Path) -> None:
+    """Nothing tells their order but the file; a single row needs no note."""
+    path = written(tmp_path / "e.parquet", {**ROWS, "when": [NOW] * 3})
+    table = read_events(path, COLUMNS)
+    assert table.item == ["x", "y", "z"]
+    assert table.notes == ("all rows have the same time: they were taken in the file's order",)
+    assert read_events(path, COLUMNS, limit=1).notes == ()
+
+
+def test_columns_have_to_be_named() -> None:
+    """Guessing would read the wrong thing; type and value may be left out."""
+    given = {"user": "u", "item": "i", "time": "t", "type": None, "value": None}
+    assert columns_of(Path("e.csv"), given, "ms") == Columns("u", "i", "t", "ms")
+    for name in ("user", "item", "time"):
+        with pytest.raises(BadConfiguration, match="say which columns to read with --user"):
+            columns_of(Path("e.csv"), {**given, name: None}, "s")
+
+
+def test_a_stream_that_is_made_up_is_a_table_like_any_other() -> None:
+    """Names by number of arrival, its times, clicks; the limit takes the first events."""
+    stream = synthetic_stream(SyntheticSettings(events=50), seed=3)
+    table = table_of(stream)
+    assert table.user == [f"user-{number}" for number in stream.users]
+    assert table.item == [f"item-{number}" for number in stream.items]
+    assert (table.ts[0], table.type, table.value, table.notes) == (START_MS, None, None, ())
+    assert table_of(stream, 10).item == table.item[:10]
+    assert len(table_of(stream, 10).ts) == 10
 
 
 def test_a_missing_column_names_those_there_are(tmp_path: Path) -> None:
