@@ -11,14 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from metarec_stream.evaluate.calibration import calibration
 from metarec_stream.evaluate.protocol import Protocol, Ties
 from metarec_stream.evaluate.stream import Stream
 
 HIT_RATES = (1, 5, 10, 20)
 LIST_LENGTH = 10
-"""Of nDCG and coverage."""
+"""Of nDCG, coverage, and the MRR that counts nothing beyond."""
 NEW_USER_EVENTS = 5
 """A user with fewer earlier events is a new one."""
+MEASURES = (
+    "mrr", f"mrr@{LIST_LENGTH}", *(f"hr@{k}" for k in HIT_RATES), f"ndcg@{LIST_LENGTH}"
+)  # fmt: skip
+"""Of ranked events, by name."""
 
 Measures = dict[str, float | int | None]
 
@@ -39,6 +44,8 @@ class RankedEvents:
     """[m, k] item numbers of the stream, best first, -1 pads."""
     seconds: float
     """Spent on the whole stream, learning included."""
+    probability: NDArray[np.float32] | None = None
+    """[m, k] that the event is on each item of its list, where the model says so."""
 
     def of(self, rows: NDArray[np.int64]) -> RankedEvents:
         """The part on these rows."""
@@ -50,6 +57,7 @@ class RankedEvents:
             equal=self.equal[at],
             lists=self.lists[at],
             seconds=self.seconds,
+            probability=None if self.probability is None else self.probability[at],
         )
 
 
@@ -67,11 +75,11 @@ def ranks(ranked: RankedEvents, ties: Ties) -> NDArray[np.float64]:
 def measures(rank: NDArray[np.float64]) -> Measures:
     """Means over the events; None where there is no event."""
     if not len(rank):
-        names = ("mrr", *(f"hr@{k}" for k in HIT_RATES), f"ndcg@{LIST_LENGTH}")
-        return {**dict.fromkeys(names), "scored": 0}
+        return {**dict.fromkeys(MEASURES), "scored": 0}
     gain = np.where(rank <= LIST_LENGTH, 1 / np.log2(1 + rank), 0.0)
     return {
         "mrr": float(np.mean(1 / rank)),
+        f"mrr@{LIST_LENGTH}": float(np.mean(np.where(rank <= LIST_LENGTH, 1 / rank, 0.0))),
         **{f"hr@{k}": float(np.mean(rank <= k)) for k in HIT_RATES},
         f"ndcg@{LIST_LENGTH}": float(np.mean(gain)),
         "scored": len(rank),
@@ -90,12 +98,16 @@ def report(ranked: RankedEvents, stream: Stream, protocol: Protocol) -> dict[str
     rank = ranks(part, protocol.ties)
     repeat, new = stream.repeat[part.rows], stream.earlier[part.rows] < NEW_USER_EVENTS
     slices = {"repeat": repeat, "novel": ~repeat, "new_user": new}
+    slices |= {name: asked_for[part.rows] for name, asked_for in stream.parts.items()}
     found = measures(rank)
     scored = found.pop("scored")
+    stated = part.probability
+    targets = stream.items[part.rows]
     return {
         **found,
         f"coverage@{LIST_LENGTH}": coverage(part.lists, len(stream.item_ids)),
         "scored": scored,
         "events_per_second": len(stream) / max(ranked.seconds, 1e-9),
+        "calibration": None if stated is None else calibration(stated, part.lists, targets),
         "slices": {name: measures(rank[at]) for name, at in slices.items()},
     }

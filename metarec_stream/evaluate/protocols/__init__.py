@@ -1,0 +1,1 @@
+"""The public protocols that models are compared under, each as its source states it."""

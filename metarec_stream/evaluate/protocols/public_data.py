@@ -1,0 +1,116 @@
+"""The protocols on the files of the folder of public data, each as one function of folder and seed.
+
+The seed is of what a protocol draws: negatives, the order of lines, who is held out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from metarec_stream.config import Settings
+from metarec_stream.datasets.synthetic import synthetic_stream
+from metarec_stream.errors import Fatal
+from metarec_stream.evaluate.dataset import Columns, EventTable, read_events
+from metarec_stream.evaluate.protocols import adaptation, globo, movielens, retail
+from metarec_stream.evaluate.protocols.jodie import jodie
+from metarec_stream.evaluate.protocols.trial import Trial
+
+Prepare = Callable[[Path, int], Trial]
+"""From the folder of public data and a seed."""
+
+GLOBO = "globo_clicks.parquet"
+ML_100K = "ml100k_ratings.parquet"
+ML_1M = "ml1m_ratings_no_timestamp.parquet"
+ONLINE_RETAIL = "online_retail.parquet"
+
+_GLOBO_ROWS = 300_000
+
+
+def flurs_ml100k(folder: Path, seed: int) -> Trial:
+    """FluRS's protocol on MovieLens 100K."""
+    return movielens.flurs(_ml100k(folder))
+
+
+def cope_ml100k(folder: Path, seed: int) -> Trial:
+    """CoPE's protocol on MovieLens 100K."""
+    return movielens.cope(_ml100k(folder))
+
+
+def unseen_ml100k(folder: Path, seed: int) -> Trial:
+    """Unseen items of the last tenth of MovieLens 100K."""
+    return movielens.unseen_last_tenth(_ml100k(folder))
+
+
+def globo_hours(folder: Path, seed: int) -> Trial:
+    """CHAMELEON's protocol on the first 1,000,000 clicks."""
+    path = folder / GLOBO
+    table = read_events(path, _GLOBO_COLUMNS)
+    apart = _read(path).select("session_id", "hour_file")
+    session, hour = (apart[name].cast(pl.Int64).to_numpy() for name in apart.columns)
+    return globo.hour_by_hour(table, session, hour, seed)
+
+
+def globo_seen(folder: Path, seed: int) -> Trial:
+    """The first 300,000 clicks, unseen by the user, among all items seen so far."""
+    return globo.seen_so_far(read_events(folder / GLOBO, _GLOBO_COLUMNS, _GLOBO_ROWS))
+
+
+def online_retail(folder: Path, seed: int) -> Trial:
+    """Online Retail, lines in their order."""
+    return retail.retail(_invoice_lines(folder))
+
+
+def online_retail_shuffled(folder: Path, seed: int) -> Trial:
+    """Online Retail, the lines of each invoice shuffled."""
+    return retail.retail_shuffled(_invoice_lines(folder), seed)
+
+
+def online_retail_jodie(folder: Path, seed: int) -> Trial:
+    """JODIE's protocol on Online Retail: its own files are not in the folder."""
+    return jodie(_invoice_lines(folder).table)
+
+
+def held_out_ml1m(folder: Path, seed: int) -> Trial:
+    """Users whom the outer loop never saw, on MovieLens 1M."""
+    frame = _read(folder / ML_1M)
+    user, item = (frame[name].cast(pl.String).to_list() for name in ("user", "item"))
+    return adaptation.held_out_users(EventTable(user, item, np.zeros(len(frame), np.int64)), seed)
+
+
+def synthetic_change(folder: Path, seed: int) -> Trial:
+    """A planted change of taste, without repeats, in a stream that is drawn anew by the seed."""
+    section = Settings().synthetic.model_copy(update={"repeats": 0.0})
+    return adaptation.changed_taste(synthetic_stream(section, seed))
+
+
+_GLOBO_COLUMNS = Columns(
+    "user", "item", "ts_ms", "ms", context=("referrer", "region", "device", "os")
+)
+"""With what a request says of itself; only the default reads it (see `default-without-context`)."""
+
+
+def _ml100k(folder: Path) -> EventTable:
+    return read_events(folder / ML_100K, Columns("user", "item", "timestamp", value="rating"))
+
+
+def _invoice_lines(folder: Path) -> retail.InvoiceLines:
+    frame = _read(folder / ONLINE_RETAIL)
+    kept = frame.filter(pl.col("user").is_not_null() & ~pl.col("cancel"))
+    kept = kept.sort("ts", maintain_order=True)
+    table = EventTable(
+        kept["user"].cast(pl.String).to_list(),
+        kept["item"].to_list(),
+        kept["ts"].to_numpy() * 1_000,
+    )
+    return retail.InvoiceLines(table, kept["invoice"].to_list())
+
+
+def _read(path: Path) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise Fatal(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
