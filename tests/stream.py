@@ -16,7 +16,7 @@ from metarec_stream.contract.transport import Output
 from metarec_stream.memory.log import MemoryRecord
 from metarec_stream.metrics import ConsumerMetrics
 from metarec_stream.pipeline.features import POPULARITY_HALF_LIVES
-from metarec_stream.pipeline.recommender import Recommender
+from metarec_stream.pipeline.recommender import EVERY_CANDIDATE, RankProtocol, Recommender
 from metarec_stream.pipeline.results import Observations
 
 TOPIC = "interactions"
@@ -54,9 +54,14 @@ def random_interactions(
     return made
 
 
-def recommender(settings: Settings, partitions: Sequence[int] = (0,)) -> Recommender:
+def recommender(
+    settings: Settings,
+    partitions: Sequence[int] = (0,),
+    protocol: RankProtocol = EVERY_CANDIDATE,
+) -> Recommender:
     """A recommender with empty partitions."""
-    made = Recommender(settings, ConsumerMetrics(CollectorRegistry()), ManualClock(0))
+    metrics = ConsumerMetrics(CollectorRegistry())
+    made = Recommender(settings, metrics, ManualClock(0), protocol=protocol)
     for partition in partitions:
         made.assign(partition)
     return made
@@ -80,5 +85,6 @@ def no_observations(k: int) -> Observations:
         partition=whole, offset=whole, user=whole, item=numbers, candidate=flags, masked=flags,
         repeat=flags, earlier=whole, greater=numbers, equal=numbers, candidates=numbers,
         popularity_greater=by_half_life, popularity_equal=by_half_life,
-        lists=np.zeros((0, k), np.int32),
+        lists=np.zeros((0, k), np.int32), probability=np.zeros((0, k), np.float32),
+        expected=np.zeros(0, np.float32),
     )  # fmt: skip

@@ -21,6 +21,10 @@ NOTHING, REFRESH, PUSH, REBUILD = 0, 1, 2, 3
 or a change that is easiest followed by going through the window anew."""
 
 
+RERANK_SCORE_SCALE, RERANK_SCORE_LIMIT = 0.25, 20.0
+"""The score is an input of the re-ranker, cut to ± the limit, times the scale."""
+
+
 class FastWeights(NamedTuple):
     """The fast weights of all users: derived state, a function of (ring, meta version)."""
 
@@ -59,6 +63,26 @@ class Steps(NamedTuple):
     """[n] snapshot to be taken after it; -1 for none."""
 
 
+class Reranker(NamedTuple):
+    """A small network over the strongest candidates; what it says is added to their scores.
+
+    Letters: I inputs (features, score, situation), R hidden units.
+    """
+
+    first: NDArray[np.float32]
+    """[I, R]."""
+    first_bias: NDArray[np.float32]
+    """[R]."""
+    second: NDArray[np.float32]
+    """[R, R]."""
+    second_bias: NDArray[np.float32]
+    """[R]."""
+    last: NDArray[np.float32]
+    """[R]."""
+    share: NDArray[np.float32]
+    """[1] how much of it is added: what was best on events before they were learned."""
+
+
 class SlowWeights(Protocol):
     """Slow weights laid out for ranking: at least what every adapter's scores are made of."""
 
@@ -75,6 +99,24 @@ class SlowWeights(Protocol):
     @property
     def theta(self) -> NDArray[np.float32]:
         """[F, C] weights of the features by situation."""
+        ...
+
+    @property
+    def feature_step(self) -> NDArray[np.float32]:
+        """[F] α: how far an event moves a user's own weight of each feature."""
+        ...
+
+    @property
+    def feature_keep(self) -> NDArray[np.float32]:
+        """[F] ρ: what is kept of that weight at each event."""
+        ...
+
+    @property
+    def reranker(self) -> Reranker: ...
+
+    @property
+    def temperature(self) -> NDArray[np.float32]:
+        """[1] what scores are divided by before their softmax gives probabilities."""
         ...
 
 
@@ -129,6 +171,29 @@ class OnlineAdapter(Protocol[Slow]):
         """Give a new local number its rows: the version's, or those of an unknown item."""
         ...
 
+    def values(self, slow: Slow, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
+        """What the fast weights are made of, for these items [numbers, …]; a copy."""
+        ...
+
+    def add_content(
+        self,
+        slow: Slow,
+        version: MetaVersion,
+        numbers: NDArray[np.int64],
+        tokens: NDArray[np.int16],
+    ) -> None:
+        """Add to the rows of distinct items, just placed, what the version says of their tokens.
+
+        tokens: [numbers, K], -1 pads.
+        """
+        ...
+
+    def profile_starts(
+        self, version: MetaVersion, tokens: NDArray[np.int16]
+    ) -> NDArray[np.float32]:
+        """What profiles of these tokens [n, K] add to the start [n, d] of their users' queries."""
+        ...
+
     def grow(self, slow: Slow, capacity: int) -> Slow:
         """The same weights with room for more items."""
         ...
@@ -153,5 +218,8 @@ class OnlineAdapter(Protocol[Slow]):
         snapshot_time: NDArray[np.int64],
         queries: NDArray[np.float32],
     ) -> None:
-        """Move the fast weights along the steps; write the query [R, d] of each snapshot."""
+        """Move the fast weights along the steps; write the query [R, d] of each snapshot.
+
+        On entry `queries` holds what the users' profiles add to the start, zeros for none.
+        """
         ...

@@ -15,7 +15,9 @@ from metarec_stream.compiled import compiled
 
 _RESCALE_AT = 1e12
 COMPANIONS = 10
-"""A wanted item is counted with so many of the user's latest distinct items."""
+"""A wanted item is counted with so many of the user's latest distinct items, near ones more."""
+WIDE_COMPANIONS = 32
+"""And with so many, all alike: what belongs together over a user's longer history."""
 
 
 class Neighbours(NamedTuple):
@@ -36,6 +38,7 @@ class Relations(NamedTuple):
 
     transitions: Neighbours
     cooccurrence: Neighbours
+    wide_cooccurrence: Neighbours
     scale: NDArray[np.float64]
     """[1] what a count of now weighs."""
     growth: NDArray[np.float64]
@@ -57,6 +60,7 @@ def empty_relations(items: int, neighbours: int, half_life_events: float) -> Rel
     return Relations(
         transitions=empty_neighbours(items, neighbours),
         cooccurrence=empty_neighbours(items, neighbours),
+        wide_cooccurrence=empty_neighbours(items, neighbours),
         scale=np.ones(1),
         growth=np.full(1, 2.0 ** (1.0 / half_life_events)),
     )
@@ -92,25 +96,37 @@ def _rescale(neighbours: Neighbours, factor: np.float32) -> None:
 
 
 @compiled
-def relate(relations: Relations, recent: NDArray[np.int32], recent_count: int, item: int) -> None:
-    """Count that a user who had `recent` items, newest first and distinct, wanted `item` next.
-
-    A transition from the newest, and co-occurrence with all: 1 / lag forward, half backward.
-    The item itself in `recent` is passed over; as the newest it ends the count.
-    """
+def _advance(relations: Relations) -> np.float32:
+    """What a count of now weighs, one event further."""
     relations.scale[0] *= relations.growth[0]
     if relations.scale[0] > _RESCALE_AT:
         factor = np.float32(1.0 / relations.scale[0])
         _rescale(relations.transitions, factor)
         _rescale(relations.cooccurrence, factor)
+        _rescale(relations.wide_cooccurrence, factor)
         relations.scale[0] = 1.0
+    return np.float32(relations.scale[0])
+
+
+@compiled
+def relate(relations: Relations, recent: NDArray[np.int32], recent_count: int, item: int) -> None:
+    """Count that a user who had `recent` items, newest first and distinct, wanted `item` next.
+
+    A transition from the newest; co-occurrence with the nearest: 1 / lag forward, half backward;
+    and with all, evenly. The item itself in `recent` is passed over; as the newest it ends the
+    count.
+    """
+    now = _advance(relations)
     if recent_count == 0 or recent[0] == item:
         return
-    now = np.float32(relations.scale[0])
     strengthen(relations.transitions, recent[0], item, now)
     for lag in range(recent_count):
         other = recent[lag]
-        if other != item:
+        if other == item:
+            continue
+        if lag < COMPANIONS:
             weight = now / np.float32(1 + lag)
             strengthen(relations.cooccurrence, other, item, weight)
             strengthen(relations.cooccurrence, item, other, np.float32(0.5) * weight)
+        strengthen(relations.wide_cooccurrence, other, item, now)
+        strengthen(relations.wide_cooccurrence, item, other, now)

@@ -1,4 +1,8 @@
-"""Soft state, compiled: how often, how lately and by whom each item was wanted."""
+"""Soft state, compiled: how often, how lately, by whom and in which context each item was wanted.
+
+An entry of the context (a referrer, a region, a device) has a slot; its values are hashed to
+buckets, and each bucket has counts of its own, decayed by the bucket's events.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +16,14 @@ from metarec_stream.compiled import compiled
 NEVER = -1e9
 """Stands for the time and the event number of what has not happened."""
 _RESCALE_AT = 1e12
+_BUCKET_HALF_LIFE = 1_000.0
+"""Events of a bucket after which one counts half."""
+NO_BUCKET = -1
+"""The event does not say what the slot is for."""
 
 
 class Popularity(NamedTuple):
-    """Letters: P half-lives, N items (capacity)."""
+    """Letters: P half-lives, S slots, B buckets, N items (capacity)."""
 
     counts: NDArray[np.float32]
     """[P, N] decayed counts, times `scale`."""
@@ -23,6 +31,10 @@ class Popularity(NamedTuple):
     """[P] what a count of now weighs; it grows instead of every count being decayed."""
     growth: NDArray[np.float64]
     """[P] factor of `scale` an event."""
+    bucket_counts: NDArray[np.float32]
+    """[S, B, N] decayed counts, times `bucket_scale`."""
+    bucket_scale: NDArray[np.float64]
+    """[S, B]."""
     total: NDArray[np.float32]
     """[N] undecayed count."""
     last_event: NDArray[np.float64]
@@ -37,12 +49,16 @@ class Popularity(NamedTuple):
     """[1] events so far."""
 
 
-def empty_popularity(items: int, half_lives: tuple[float, ...]) -> Popularity:
+def empty_popularity(
+    items: int, half_lives: tuple[float, ...], slots: int = 0, buckets: int = 1
+) -> Popularity:
     """Nothing happened yet."""
     return Popularity(
         counts=np.zeros((len(half_lives), items), np.float32),
         scale=np.ones(len(half_lives)),
         growth=2.0 ** (1.0 / np.array(half_lives)),
+        bucket_counts=np.zeros((slots, buckets, items), np.float32),
+        bucket_scale=np.ones((slots, buckets)),
         total=np.zeros(items, np.float32),
         last_event=np.full(items, NEVER),
         last_time=np.full(items, NEVER),
@@ -53,8 +69,26 @@ def empty_popularity(items: int, half_lives: tuple[float, ...]) -> Popularity:
 
 
 @compiled
-def count(popularity: Popularity, item: int, user: int, time_s: float) -> None:
-    """Count one wanted interaction."""
+def _count_in_contexts(popularity: Popularity, item: int, buckets: NDArray[np.int16]) -> None:
+    growth = 2.0 ** (1.0 / _BUCKET_HALF_LIFE)
+    for slot in range(popularity.bucket_scale.shape[0]):
+        bucket = buckets[slot]
+        if bucket == NO_BUCKET:
+            continue
+        scale = popularity.bucket_scale[slot, bucket] * growth
+        popularity.bucket_counts[slot, bucket, item] += np.float32(scale)
+        if scale > _RESCALE_AT:
+            popularity.bucket_counts[slot, bucket] *= np.float32(1.0 / scale)
+            scale = 1.0
+        popularity.bucket_scale[slot, bucket] = scale
+
+
+@compiled
+def count(
+    popularity: Popularity, item: int, user: int, time_s: float, buckets: NDArray[np.int16]
+) -> None:
+    """Count one wanted interaction; `buckets` [S] are those of its context."""
+    _count_in_contexts(popularity, item, buckets)
     for half_life in range(popularity.scale.shape[0]):
         popularity.scale[half_life] *= popularity.growth[half_life]
         popularity.counts[half_life, item] += np.float32(popularity.scale[half_life])

@@ -14,3 +14,8 @@ class CatalogueSettings(Section):
     """Most followers, and most companions, kept for an item; the weakest gives way."""
     half_life_events: float = Field(100_000.0, gt=1.0)
     """Accepted events after which a transition or a co-occurrence counts half."""
+    context: tuple[str, ...] = Field((), max_length=4)
+    """Entries of an event's `context` (a referrer, a region, a device) by whose values popularity
+    is kept apart as well; at most 4."""
+    context_buckets: int = Field(32, ge=2, le=1024)
+    """Values of such an entry that are told apart; more share a bucket, by their hash."""

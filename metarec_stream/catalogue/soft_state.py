@@ -25,7 +25,9 @@ class SoftState:
     def __init__(self, settings: CatalogueSettings, half_lives: tuple[float, ...]) -> None:
         self.items = Items()
         capacity = self.items.capacity
-        self._popularity = empty_popularity(capacity, half_lives)
+        self._popularity = empty_popularity(
+            capacity, half_lives, len(settings.context), settings.context_buckets
+        )
         self._relations = empty_relations(capacity, settings.neighbours, settings.half_life_events)
 
     def arrays(self) -> Soft:
@@ -41,12 +43,14 @@ def _grown_relations(relations: Relations, capacity: int) -> Relations:
     return relations._replace(
         transitions=grown_rows(relations.transitions, capacity),
         cooccurrence=grown_rows(relations.cooccurrence, capacity),
+        wide_cooccurrence=grown_rows(relations.wide_cooccurrence, capacity),
     )
 
 
 def _grown_popularity(popularity: Popularity, capacity: int) -> Popularity:
     return popularity._replace(
         counts=grown(popularity.counts, capacity, axis=1),
+        bucket_counts=grown(popularity.bucket_counts, capacity, axis=2),
         total=grown(popularity.total, capacity),
         last_event=grown(popularity.last_event, capacity, NEVER),
         last_time=grown(popularity.last_time, capacity, NEVER),

@@ -13,6 +13,7 @@ import msgspec
 
 from metarec_stream.contract.interaction import Interaction
 from metarec_stream.contract.item import Item
+from metarec_stream.contract.profile import UserProfile
 from metarec_stream.contract.recommendation import Recommendation
 from metarec_stream.contract.transport import Headers, Record
 from metarec_stream.errors import Reason, Rejected
@@ -103,14 +104,29 @@ def item_key(record: Record, item: Item | None, max_id_bytes: int = MAX_ID_BYTES
 
     Raises Rejected `invalid` for a key that is no id, or not that of the item.
     """
-    try:
-        key = (record.key or b"").decode()
-    except UnicodeDecodeError:
-        raise Rejected(Reason.INVALID, "key: not UTF-8") from None
-    check_id("key", key, max_id_bytes)
-    if item is not None and key != item.item:
-        raise Rejected(Reason.INVALID, f"key: {shown(key)} is not the item {shown(item.item)}")
-    return key
+    return _key_of(record, "item", None if item is None else item.item, max_id_bytes)
+
+
+def decode_profile(record: Record, max_id_bytes: int = MAX_ID_BYTES) -> UserProfile | None:
+    """The profile in a record of topic `users`; None if its null value deletes the key.
+
+    Raises Rejected: as `decode_as` does, and `invalid` for an id or number that cannot be.
+    """
+    if record.value is None:
+        return None
+    profile = decode_as(record.value, content_type_of(record.headers), UserProfile)
+    check_id("user", profile.user, max_id_bytes)
+    for value in profile.attributes.values():
+        if isinstance(value, float):
+            check_finite("attributes", value)
+    return profile
+
+
+def profile_key(
+    record: Record, profile: UserProfile | None, max_id_bytes: int = MAX_ID_BYTES
+) -> str:
+    """The id of the user that a record of topic `users` is about; raises as `item_key` does."""
+    return _key_of(record, "user", None if profile is None else profile.user, max_id_bytes)
 
 
 def decode_recommendation(value: bytes, content_type: bytes | None) -> Recommendation:
@@ -193,6 +209,17 @@ def shown(value: object) -> str:
     """What came, for a detail: ASCII and short, whatever it is."""
     text = ascii(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _key_of(record: Record, field: str, told: str | None, max_id_bytes: int) -> str:
+    try:
+        key = (record.key or b"").decode()
+    except UnicodeDecodeError:
+        raise Rejected(Reason.INVALID, "key: not UTF-8") from None
+    check_id("key", key, max_id_bytes)
+    if told is not None and key != told:
+        raise Rejected(Reason.INVALID, f"key: {shown(key)} is not the {field} {shown(told)}")
+    return key
 
 
 def _is_json(value: bytes, content_type: bytes | None) -> bool:

@@ -10,6 +10,8 @@ class RecommendedItem(msgspec.Struct, frozen=True, kw_only=True):
 
     item: str
     score: float
+    probability: float | None = None
+    """Chance that the user's next interaction is on this item; nil from a release that has none."""
     propensity: float | None = None
     """Probability that the item was shown here, where the policy explores; else nil."""
     why: list[str] = []

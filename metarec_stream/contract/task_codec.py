@@ -9,10 +9,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from metarec_stream.contract.task import TaskBlock
+from metarec_stream.contract.task import MOST_TOKENS, TaskBlock
 from metarec_stream.errors import Degraded
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 
 _LARGEST_HALF = 65_504.0
 _LONGEST_AXIS = 1 << 31
@@ -22,13 +22,19 @@ _LAYOUT: dict[str, tuple[str, str]] = {
     "users": ("<u8", "n"),
     "weights": ("<f4", "n"),
     "candidates": ("<i4", "nM"),
+    "reranked": ("|u1", "nM"),
     "log_q": ("<f4", "nM"),
     "features": ("<f2", "nMF"),
     "window": ("<i4", "nL"),
     "gaps": ("<f4", "nL"),
     "situation": ("<f4", "nC"),
+    "feature_weights": ("<f2", "n3F"),
+    "item_tokens": ("<i2", "IK"),
+    "profile_tokens": ("<i2", "nA"),
 }
-"""By array: its type on the wire and its axes, in the letters of `TaskBlock`."""
+"""By array: its type on the wire and its axes, in the letters of `TaskBlock`; I: items, 3: 3."""
+_HALF = ("features", "feature_weights")
+"""Of 16 bits on the wire only."""
 
 
 class _Wire(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,11 +60,14 @@ def encode_task_block(block: TaskBlock) -> bytes:
         "F": features,
         "L": block.window.shape[1],
         "C": block.situation.shape[1],
+        "I": len(block.items),
+        "K": block.item_tokens.shape[1],
+        "A": block.profile_tokens.shape[1],
     }
     arrays = {}
     for name, (dtype, _) in _LAYOUT.items():
         array = getattr(block, name)
-        if name == "features":
+        if name in _HALF:
             array = np.clip(array, -_LARGEST_HALF, _LARGEST_HALF)
         arrays[name] = np.ascontiguousarray(array, dtype=dtype).tobytes()
     return _encoder.encode(
@@ -83,6 +92,9 @@ def decode_task_block(value: bytes | None) -> TaskBlock:
     arrays = {name: _array(wire, name) for name in _LAYOUT}
     _check_numbers(arrays["candidates"], len(wire.items), "candidates")
     _check_numbers(arrays["window"], len(wire.items), "window")
+    for name in ("item_tokens", "profile_tokens"):
+        if arrays[name].size and arrays[name].min() < -1:
+            raise Degraded(f"task block refused: {name!r} has tokens below -1")
     if arrays["candidates"].size and arrays["candidates"][:, 0].min() < 0:
         raise Degraded("task block refused: an event has no target in column 0 of its candidates")
     return TaskBlock(
@@ -102,15 +114,17 @@ def _decode_wire(value: bytes | None) -> _Wire:
             f"task block refused: wire version {wire.v}, this learner reads {WIRE_VERSION}; "
             "run learner and consumers of the same release"
         )
-    axes = [wire.axes.get(letter, -1) for letter in "nMFLC"]
+    axes = [wire.axes.get(letter, -1) for letter in "nMFLCIKA"]
     if min(axes) < 0 or max(axes) > _LONGEST_AXIS or wire.axes["M"] < 1:
         raise Degraded(f"task block refused: axes {wire.axes}")
+    if wire.axes["I"] != len(wire.items) or max(wire.axes["K"], wire.axes["A"]) > MOST_TOKENS:
+        raise Degraded(f"task block refused: axes {wire.axes} with {len(wire.items)} items")
     return wire
 
 
 def _array(wire: _Wire, name: str) -> NDArray[Any]:
     dtype, letters = _LAYOUT[name]
-    shape = tuple(wire.axes[letter] for letter in letters)
+    shape = tuple(3 if letter == "3" else wire.axes[letter] for letter in letters)
     raw = wire.arrays.get(name)
     if raw is None:
         raise Degraded(f"task block refused: array {name!r} is missing")
@@ -120,7 +134,7 @@ def _array(wire: _Wire, name: str) -> NDArray[Any]:
         array = np.frombuffer(raw, dtype=dtype).reshape(shape)
     except ValueError as error:
         raise Degraded(f"task block refused: {name!r} of shape {shape}: {error}") from error
-    native = np.float32 if name == "features" else array.dtype.newbyteorder("=")
+    native = np.float32 if name in _HALF else array.dtype.newbyteorder("=")
     return array.astype(native)
 
 

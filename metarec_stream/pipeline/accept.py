@@ -15,6 +15,7 @@ from metarec_stream.contract.interaction import ERASE, Interaction
 from metarec_stream.contract.transport import Output, Record
 from metarec_stream.errors import Reason, Rejected
 from metarec_stream.hashing import hash64
+from metarec_stream.pipeline.contexts import ContextBuckets
 from metarec_stream.pipeline.decode import Decoder, is_misplaced
 from metarec_stream.pipeline.guard import Guard
 
@@ -32,6 +33,8 @@ class Accepted:
     values: list[float] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
     contexts: list[int] = field(default_factory=list)
+    buckets: list[tuple[int, ...]] = field(default_factory=list)
+    """Of each event's context, by slot."""
     event_ids: list[int] = field(default_factory=list)
     partitions: list[int] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
@@ -53,6 +56,7 @@ class Admission:
         self._settings = settings
         self._decoder = Decoder(settings.guard, settings.events)
         self._kinds = {name: number for number, name in enumerate(settings.events.table())}
+        self._contexts = ContextBuckets(settings.catalogue)
         self.guards: dict[int, Guard] = {}
 
     def assign(self, partition: int) -> None:
@@ -121,6 +125,7 @@ class Admission:
         accepted.values.append(math.nan if interaction.value is None else interaction.value)
         accepted.times.append(record.timestamp if interaction.ts is None else interaction.ts)
         accepted.contexts.append(_context_code(interaction) if interaction.context else 0)
+        accepted.buckets.append(self._contexts.of(interaction.context))
         accepted.event_ids.append(hash64(interaction.event_id) if interaction.event_id else 0)
         accepted.partitions.append(record.partition)
         accepted.offsets.append(record.offset)

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metarec_stream.adapters.protocol import NOTHING, PUSH, REBUILD, REFRESH, Steps
-from metarec_stream.catalogue.neighbours import COMPANIONS
+from metarec_stream.catalogue.neighbours import WIDE_COMPANIONS
 from metarec_stream.compiled import compiled
-from metarec_stream.pipeline.features import SITUATION
-from metarec_stream.state.rings import Rings, distinct_of, insert, window_of
+from metarec_stream.pipeline.features import CONTEXT_SLOTS, SITUATION
+from metarec_stream.state.rings import Rings, distinct_of, insert, rejected_of, window_of
 
 _FAST, _SLOW = 0.5, 0.1
 _BITS = 64
@@ -33,11 +33,15 @@ class Events(NamedTuple):
     value: NDArray[np.float64]
     time: NDArray[np.int64]
     context: NDArray[np.uint32]
+    buckets: NDArray[np.int16]
+    """[n, context slots] of the entries of its context that popularity is kept apart by."""
     event: NDArray[np.uint64]
     sampled: NDArray[np.bool_]
     """Whether it is ranked before it is applied."""
     answered: NDArray[np.bool_]
     """Whether a list is made after it."""
+    applied: NDArray[np.bool_]
+    """Whether it happens; where not, it is only ranked."""
     seed: NDArray[np.uint64]
     """Of what is drawn for it."""
 
@@ -56,10 +60,18 @@ class Snapshots(NamedTuple):
     """[R, K] how often each is in the ring."""
     length: NDArray[np.int32]
     """[R] how many there are."""
+    rejected: NDArray[np.int32]
+    """[R, K] items whose newest event of the user has a negative weight; not among `items`."""
+    rejection: NDArray[np.float32]
+    """[R, K] that weight."""
+    rejections: NDArray[np.int32]
+    """[R] how many there are."""
     earlier: NDArray[np.int64]
     """[R] the user's wanted interactions so far."""
     situation: NDArray[np.float32]
     """[R, C]."""
+    buckets: NDArray[np.int16]
+    """[R, context slots] of the event's context, before it and after it."""
     window: NDArray[np.int32]
     """[R, L] -1 pads."""
     gaps: NDArray[np.float32]
@@ -70,7 +82,7 @@ class Trail(NamedTuple):
     """What the soft state needs of each event."""
 
     recent: NDArray[np.int32]
-    """[n, COMPANIONS] the user's newest distinct items before the event."""
+    """[n, WIDE_COMPANIONS] the user's newest distinct items before the event."""
     recent_length: NDArray[np.int32]
     """[n]."""
     in_order: NDArray[np.bool_]
@@ -94,8 +106,8 @@ class Adapted(NamedTuple):
 Columns = TypeVar("Columns", bound=tuple[NDArray[Any], ...])
 
 
-def picked(columns: Columns, chosen: NDArray[np.bool_]) -> Columns:
-    """A named tuple of arrays over events, with the chosen events alone."""
+def picked(columns: Columns, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Columns:
+    """A named tuple of arrays over events, with the chosen events alone, by mask or number."""
     return type(columns)(*(column[chosen] for column in columns))
 
 
@@ -108,8 +120,12 @@ def empty_snapshots(rows: int, ring: int, window: int) -> Snapshots:
         times=np.zeros((rows, ring), np.int64),
         counts=np.zeros((rows, ring), np.int32),
         length=np.zeros(rows, np.int32),
+        rejected=np.zeros((rows, ring), np.int32),
+        rejection=np.zeros((rows, ring), np.float32),
+        rejections=np.zeros(rows, np.int32),
         earlier=np.zeros(rows, np.int64),
         situation=np.zeros((rows, len(SITUATION)), np.float32),
+        buckets=np.zeros((rows, CONTEXT_SLOTS), np.int16),
         window=np.full((rows, window), -1, np.int32),
         gaps=np.zeros((rows, window), np.float32),
     )
@@ -136,7 +152,7 @@ def empty_steps(events: Events, window: int) -> Steps:
 def empty_trail(count: int) -> Trail:
     """Room for this many events."""
     return Trail(
-        recent=np.zeros((count, COMPANIONS), np.int32),
+        recent=np.zeros((count, WIDE_COMPANIONS), np.int32),
         recent_length=np.zeros(count, np.int32),
         in_order=np.zeros(count, np.bool_),
     )
@@ -170,6 +186,38 @@ def _situation(rings: Rings, user: int, now: int, situation: NDArray[np.float32]
 
 
 @compiled
+def _reject(
+    snapshots: Snapshots,
+    row: int,
+    rings: Rings,
+    user: int,
+    weights: NDArray[np.float32],
+    mark: NDArray[np.int32],
+) -> None:
+    """Note what the user turned down last, and take it out of what they wanted."""
+    count = rejected_of(
+        rings, user, weights, mark, snapshots.rejected[row], snapshots.rejection[row]
+    )
+    snapshots.rejections[row] = count
+    if count == 0:
+        return
+    for place in range(count):
+        mark[snapshots.rejected[row, place]] = place
+    kept = 0
+    for place in range(snapshots.length[row]):
+        item = snapshots.items[row, place]
+        if mark[item] >= 0:
+            continue
+        snapshots.items[row, kept] = item
+        snapshots.times[row, kept] = snapshots.times[row, place]
+        snapshots.counts[row, kept] = snapshots.counts[row, place]
+        kept += 1
+    snapshots.length[row] = kept
+    for place in range(count):
+        mark[snapshots.rejected[row, place]] = -1
+
+
+@compiled
 def _take_snapshot(
     snapshots: Snapshots,
     row: int,
@@ -194,6 +242,7 @@ def _take_snapshot(
         snapshots.times[row],
         snapshots.counts[row],
     )
+    _reject(snapshots, row, rings, user, weights, mark)
     _situation(rings, user, now, snapshots.situation[row])
     for place in range(window_length):
         snapshots.window[row, place] = window[place]
@@ -271,8 +320,11 @@ def adapt_events(
                 _take_snapshot(
                     snapshots, taken, rings, user, time, weights, mark, items, times, length
                 )
+                snapshots.buckets[taken] = events.buckets[number]
                 steps.before[number] = taken
                 taken += 1
+        if not events.applied[number]:
+            continue
         newest = items[0]
         leaving = items[window - 1]
         leaving_time = times[window - 1]
@@ -307,6 +359,7 @@ def adapt_events(
                 steps.window_time[number],
                 after,
             )
+            snapshots.buckets[taken] = events.buckets[number]
             steps.after[number] = taken
             taken += 1
 

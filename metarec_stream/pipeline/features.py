@@ -1,7 +1,7 @@
 """The features x of an item for a user, and the situation c of a user: names and order.
 
-The score is s(i) = q·E_i + b_i + Σ_f x_f(i)·(θ_f·c). Tasks and versions carry both by position,
-so the order here is part of what a meta version means.
+The score is s(i) = q·E_i + b_i + Σ_f x_f(i)·(θ_f·c + δ_f), δ the user's own weights.
+Tasks and versions carry both by position, so the order here is part of what a meta version means.
 """
 
 from __future__ import annotations
@@ -9,12 +9,16 @@ from __future__ import annotations
 POPULARITY_HALF_LIVES = (50.0, 500.0, 5_000.0, 50_000.0)
 """Half-lives of the decayed counts, in accepted events."""
 
+CONTEXT_SLOTS = 4
+"""Entries of the context that popularity can be kept apart by (`catalogue.context`)."""
+
 DENSE = (
     *(f"popularity_{int(half_life)}" for half_life in POPULARITY_HALF_LIVES),
     "total_count",
     "events_since_last",
     "seconds_since_last",
     "seconds_since_first",
+    *(f"popularity_in_context_{slot}" for slot in range(1, CONTEXT_SLOTS + 1)),
 )
 """Features that every item has."""
 
@@ -47,6 +51,8 @@ RELATED = (
     "cooccurrence_sum",
     "cooccurrence_capped",
     "transition_to_owned",
+    "wide_cooccurrence_sum",
+    "wide_cooccurrence_mean",
 )
 """Features of the items that followed or accompanied those in the ring."""
 

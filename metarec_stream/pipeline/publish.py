@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metarec_stream.catalogue.content import narrowed
 from metarec_stream.compiled import compiled
 from metarec_stream.config import Settings
 from metarec_stream.contract.codec import encode
@@ -22,13 +24,23 @@ from metarec_stream.contract.transport import Output
 from metarec_stream.hashing import hash64
 from metarec_stream.pipeline.accept import Accepted
 from metarec_stream.pipeline.adapt import Adapted, Snapshots
-from metarec_stream.pipeline.rank import WHY, Lists, Observed
+from metarec_stream.pipeline.answer import WHY, Lists
+from metarec_stream.pipeline.observe import Observed
 
 ARM = "default"
 """The one arm there is while nothing is explored."""
 _BLOCK_BYTES = 900_000
 _RECORD_BYTES = 1_024
 """More than Kafka adds to a record."""
+
+
+class Known(NamedTuple):
+    """What is known beside interactions, as tokens; -1 pads."""
+
+    content: Callable[[NDArray[np.int64]], NDArray[np.int16]]
+    """The tokens [items, K] of items."""
+    profiles: NDArray[np.int16]
+    """[n, K] those of the events' users."""
 
 
 def recommendations(
@@ -44,6 +56,7 @@ def recommendations(
     topic = settings.topics.interactions
     lengths, items = lists.length.tolist(), lists.item.tolist()
     scores, reasons = lists.score.tolist(), lists.why.tolist()
+    probabilities = lists.probability.tolist()
     outputs = []
     for row, number in enumerate(lists.event.tolist()):
         partition, offset = accepted.partitions[number], accepted.offsets[number]
@@ -55,6 +68,7 @@ def recommendations(
                 RecommendedItem(
                     item=item_ids[items[row][place]],
                     score=scores[row][place],
+                    probability=probabilities[row][place],
                     why=[WHY[code] for code in reasons[row][place] if code >= 0],
                 )
                 for place in range(lengths[row])
@@ -81,6 +95,7 @@ def task_blocks(
     item_ids: list[str],
     settings: Settings,
     meta_version: int,
+    known: Known,
 ) -> tuple[list[Output], int]:
     """The tasks of a batch, a few records for each partition, and how many events they hold."""
     rows = np.flatnonzero(observed.task_size > 0)
@@ -95,8 +110,9 @@ def task_blocks(
             while waiting:
                 part = waiting.pop()
                 block = _block(
-                    observed, part, adapted, accepted, weights, item_ids, partition, meta_version
-                )
+                    observed, part, adapted, accepted, weights, item_ids, partition, meta_version,
+                    known,
+                )  # fmt: skip
                 value = encode_task_block(block)
                 if len(value) > limit and len(part) > 1:  # long ids: more than was reckoned with
                     waiting += [part[len(part) // 2 :], part[: len(part) // 2]]
@@ -107,8 +123,9 @@ def task_blocks(
 
 def _bytes_of_event(observed: Observed, snapshots: Snapshots) -> int:
     """About what an event takes in an encoded block, with ids of at most 24 bytes."""
-    per_candidate = 2 * observed.task_x.shape[2] + 8 + 24
-    fixed = 8 * snapshots.window.shape[1] + 4 * snapshots.situation.shape[1] + 28
+    features = observed.task_x.shape[2]
+    per_candidate = 2 * features + 9 + 24
+    fixed = 8 * snapshots.window.shape[1] + 4 * snapshots.situation.shape[1] + 6 * features + 28
     return int(observed.task_item.shape[1] * per_candidate + fixed)
 
 
@@ -121,6 +138,7 @@ def _block(
     item_ids: list[str],
     partition: int,
     meta_version: int,
+    known: Known,
 ) -> TaskBlock:
     events = observed.event[rows]
     snapshots = adapted.snapshots
@@ -133,16 +151,20 @@ def _block(
         partition=partition,
         meta_version=meta_version,
         items=[item_ids[item] for item in used],
+        item_tokens=narrowed(known.content(np.array(used, np.int64))),
         offsets=np.array([accepted.offsets[event] for event in events.tolist()], np.int64),
         event_times=snapshots.time[taken],
         users=np.array([hash64(accepted.users[event]) for event in events.tolist()], np.uint64),
         weights=weights[events],
         candidates=numbers[0],
+        reranked=observed.task_reranked[rows, :widest],
         log_q=observed.task_log_q[rows, :widest],
         features=observed.task_x[rows, :widest],
         window=numbers[1],
         gaps=snapshots.gaps[taken],
         situation=snapshots.situation[taken],
+        feature_weights=observed.feature_weights[rows],
+        profile_tokens=narrowed(known.profiles[events]),
     )
 
 

@@ -1,48 +1,60 @@
 """Step 2c of a batch, compiled: through the events in order, ranking before and after each.
 
-Before a sampled event: the place of what came among all candidates (prequential), and the task
-for the learner. Then the event moves the soft state. After an answered one: the list.
+Before a sampled event: the place of what came among all candidates (prequential), the task for
+the learner, and the step of the user's own feature weights. Then the event moves the soft state.
+After an answered one: the list.
 
-Letters: n events, O observed (sampled) events, A lists, M candidates of a task, k list, F features,
-P half-lives.
+Letters: n events, O observed (sampled) events, A lists, R snapshots, M candidates of a task, k
+list, F features, C situation.
 """
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metarec_stream.adapters.protocol import Steps
-from metarec_stream.catalogue.items import EXCLUDED, make_known
+from metarec_stream.adapters.protocol import Reranker, Steps
+from metarec_stream.catalogue.items import make_known
 from metarec_stream.catalogue.neighbours import relate
-from metarec_stream.catalogue.popularity import Popularity, count
+from metarec_stream.catalogue.popularity import count
 from metarec_stream.catalogue.soft_state import Soft
-from metarec_stream.catalogue.top_k import top_k
 from metarec_stream.compiled import compiled
 from metarec_stream.pipeline.adapt import Events, Snapshots, Trail
-from metarec_stream.pipeline.draw import draw_below
-from metarec_stream.pipeline.features import DENSE, FEATURES, POPULARITY_HALF_LIVES, RING
+from metarec_stream.pipeline.answer import Lists, answer
+from metarec_stream.pipeline.feature_weights import (
+    FeatureWeights,
+    Moments,
+    empty_moments,
+    learn_features,
+)
+from metarec_stream.pipeline.features import FEATURES
+from metarec_stream.pipeline.observe import (
+    EXPECTED_AMONG,
+    Observed,
+    log_task,
+    mask_seen,
+    note_list,
+    observe,
+)
+from metarec_stream.pipeline.probability import Listed, empty_listed
+from metarec_stream.pipeline.rerank import Strongest, empty_strongest, rerank
 from metarec_stream.pipeline.score import (
-    FLOOR,
     Scratch,
     clear_touched,
-    features_of,
+    empty_scratch,
     score_items,
 )
 from metarec_stream.pipeline.seen import Seen
 
-WHY = ("repeat", "transition", "cooccurrence", "taste", "popular")
-"""Reason codes: the group of terms that lifted the item; `popular` where none did."""
-_REPEAT, _TRANSITION, _COOCCURRENCE, _TASTE, _POPULAR = range(len(WHY))
-_LEAST_REASON = 0.25
-_RING_START, _RELATED_START = len(DENSE), len(DENSE) + len(RING)
+REJECTION = np.float32(6)
+"""What an item loses of its score by a newest event of weight -1: 400 times less likely. Enough to
+take an item from the top of the list, and too little to hide one that nothing comes close to."""
 
 
 class Weights(NamedTuple):
-    """What the adapter gives the ranking."""
+    """What the adapter and the live version give the ranking, and the users' own weights."""
 
     queries: NDArray[np.float32]
     """[R, d] by snapshot."""
@@ -50,44 +62,13 @@ class Weights(NamedTuple):
     """[d, N]."""
     bias: NDArray[np.float32]
     theta: NDArray[np.float32]
-
-
-class Observed(NamedTuple):
-    """Events as they were ranked before they were applied."""
-
-    event: NDArray[np.int64]
-    """[O] number of the event in the batch."""
-    candidate: NDArray[np.bool_]
-    masked: NDArray[np.bool_]
-    repeat: NDArray[np.bool_]
-    greater: NDArray[np.int32]
-    equal: NDArray[np.int32]
-    candidates: NDArray[np.int32]
-    popularity_greater: NDArray[np.int32]
-    """[O, P]."""
-    popularity_equal: NDArray[np.int32]
-    lists: NDArray[np.int32]
-    """[O, k] -1 pads; k is 0 where no lists are asked for."""
-    task_size: NDArray[np.int32]
-    """[O] candidates of the task; 0: no task."""
-    task_item: NDArray[np.int32]
-    """[O, M] -1 pads."""
-    task_log_q: NDArray[np.float32]
-    task_x: NDArray[np.float32]
-    """[O, M, F]."""
-
-
-class Lists(NamedTuple):
-    """The answers."""
-
-    event: NDArray[np.int64]
-    """[A] number of the event in the batch."""
-    length: NDArray[np.int32]
-    item: NDArray[np.int32]
-    """[A, k]."""
-    score: NDArray[np.float32]
-    why: NDArray[np.int8]
-    """[A, k, 5] places in WHY, strongest first; -1 pads."""
+    """[F, C]."""
+    feature_step: NDArray[np.float32]
+    feature_keep: NDArray[np.float32]
+    reranker: Reranker
+    temperature: NDArray[np.float32]
+    """[1]."""
+    own: FeatureWeights
 
 
 class Ranked(NamedTuple):
@@ -97,232 +78,158 @@ class Ranked(NamedTuple):
     lists: Lists
 
 
-def empty_observed(rows: int, listed: int, candidates: int) -> Observed:
-    """Room for this many observed events."""
-    half_lives = len(POPULARITY_HALF_LIVES)
-    return Observed(
-        event=np.zeros(rows, np.int64),
-        candidate=np.zeros(rows, np.bool_),
-        masked=np.zeros(rows, np.bool_),
-        repeat=np.zeros(rows, np.bool_),
-        greater=np.zeros(rows, np.int32),
-        equal=np.zeros(rows, np.int32),
-        candidates=np.zeros(rows, np.int32),
-        popularity_greater=np.zeros((rows, half_lives), np.int32),
-        popularity_equal=np.zeros((rows, half_lives), np.int32),
-        lists=np.full((rows, listed), -1, np.int32),
-        task_size=np.zeros(rows, np.int32),
-        task_item=np.full((rows, candidates), -1, np.int32),
-        task_log_q=np.zeros((rows, candidates), np.float32),
-        task_x=np.zeros((rows, candidates, len(FEATURES)), np.float32),
-    )
+class Room(NamedTuple):
+    """Room to work in; one for a thread."""
+
+    scratch: Scratch
+    strongest: Strongest
+    moments: Moments
+    taken: NDArray[np.bool_]
+    """[N] candidates that a task has; none between two calls."""
+    listed: Listed
 
 
-def empty_lists(rows: int, k: int) -> Lists:
-    """Room for this many lists."""
-    return Lists(
-        event=np.zeros(rows, np.int64),
-        length=np.zeros(rows, np.int32),
-        item=np.full((rows, k), -1, np.int32),
-        score=np.zeros((rows, k), np.float32),
-        why=np.full((rows, k, len(WHY)), -1, np.int8),
+def empty_room(
+    items: int, ring: int, strongest: int, candidates: int, listed: int, units: int
+) -> Room:
+    """Room for this catalogue, ring, re-ranked candidates, candidates of a task, list, units."""
+    return Room(
+        scratch=empty_scratch(items, ring),
+        strongest=empty_strongest(strongest, units),
+        moments=empty_moments(candidates, len(FEATURES)),
+        taken=np.zeros(items, np.bool_),
+        listed=empty_listed(max(listed, EXPECTED_AMONG)),
     )
 
 
 @compiled
-def _mask(seen: Seen, number: int, item: int, frontier: int, scratch: Scratch) -> bool:
-    """Take what the user already had out of the candidates; True if `item` is among it."""
-    masked = False
-    entry = seen.head[number]
-    while entry >= 0:
-        had = seen.item[entry]
-        if had == item:
-            masked = True
-        if had < frontier:
-            scratch.scores[had] = EXCLUDED
-        entry = seen.next[entry]
-    return masked
+def _score(snapshots: Snapshots, row: int, weights: Weights, soft: Soft, room: Room) -> int:
+    """Scores of all items for a user as of a moment, before the re-ranker; items touched."""
+    touched = score_items(
+        snapshots, row, weights.queries[row], weights.embedding, weights.bias, weights.theta,
+        weights.own.delta[snapshots.user[row]], soft.popularity, soft.relations,
+        soft.availability.penalty, soft.availability.frontier[0], room.scratch,
+    )  # fmt: skip
+    for place in range(snapshots.rejections[row]):
+        rejected = snapshots.rejected[row, place]
+        room.scratch.scores[rejected] += REJECTION * snapshots.rejection[row, place]
+    return int(touched)
 
 
 @compiled
-def _compare(
-    values: NDArray[np.float32], scores: NDArray[np.float32], item: int, frontier: int
-) -> tuple[int, int]:
-    """How many candidates have a greater value than the item, and how many the same (or itself)."""
-    own = values[item]
-    greater = 0
-    equal = 0
-    for other in range(frontier):
-        if scores[other] > FLOOR:
-            greater += values[other] > own
-            equal += values[other] == own
-    return greater, equal
+def _log_rejected(
+    snapshots: Snapshots, snapshot: int, observed: Observed, row: int, size: int
+) -> None:
+    """What rejected candidates lost is corrected for in the task, as it was served."""
+    for place in range(snapshots.rejections[snapshot]):
+        for column in range(size):
+            if observed.task_item[row, column] == snapshots.rejected[snapshot, place]:
+                lost = REJECTION * snapshots.rejection[snapshot, place]
+                observed.task_log_q[row, column] += lost
 
 
 @compiled
-def _compare_sample(
-    item: int,
-    frontier: int,
-    candidates: int,
-    negatives: int,
-    state: NDArray[np.uint64],
-    scratch: Scratch,
-) -> tuple[int, int]:
-    """The same among so many candidates drawn at random, each at most once, and the item."""
-    own = scratch.scores[item]
-    greater = 0
-    equal = 1
-    drawn = 0
-    wanted = min(negatives, candidates - 1)
-    taken = np.zeros(frontier, np.bool_)
-    taken[item] = True
-    while drawn < wanted:
-        other = draw_below(state, frontier)
-        if taken[other] or scratch.scores[other] <= FLOOR:
-            continue
-        taken[other] = True
-        drawn += 1
-        greater += scratch.scores[other] > own
-        equal += scratch.scores[other] == own
-    return greater, equal
+def _rerank(snapshots: Snapshots, row: int, weights: Weights, soft: Soft, room: Room) -> int:
+    return int(
+        rerank(
+            weights.reranker, snapshots.situation[row], snapshots.time[row] / 1000.0,
+            snapshots.length[row], soft.availability.frontier[0], soft.popularity, room.scratch,
+            room.strongest,
+        )
+    )  # fmt: skip
 
 
 @compiled
-def _log_task(
+def _learn(
     observed: Observed,
     row: int,
+    snapshots: Snapshots,
+    snapshot: int,
     item: int,
-    now_s: float,
-    owned: int,
-    frontier: int,
-    candidates: int,
-    strongest: int,
+    found: int,
     state: NDArray[np.uint64],
-    popularity: Popularity,
-    best: NDArray[np.int32],
-    best_scores: NDArray[np.float32],
-    taken: NDArray[np.bool_],
-    scratch: Scratch,
-) -> None:
-    """Candidates of the task: what came, the strongest, and a draw from the rest (logQ)."""
-    task = observed.task_item[row]
-    found = top_k(scratch.scores, frontier, FLOOR, strongest, best, best_scores)
-    task[0] = item
-    taken[item] = True
-    size = 1
-    for place in range(found):
-        if best[place] != item:
-            task[size] = best[place]
-            taken[best[place]] = True
-            size += 1
-    rest = candidates - size
-    draws = min(task.shape[0] - 1 - strongest, rest)
-    correction = np.float32(math.log(rest / draws)) if draws > 0 else np.float32(0)
-    drawn = 0
-    while drawn < draws:
-        other = draw_below(state, frontier)
-        if taken[other] or scratch.scores[other] <= FLOOR:
-            continue
-        taken[other] = True
-        task[size] = other
-        observed.task_log_q[row, size] = correction
-        size += 1
-        drawn += 1
-    for place in range(size):
-        taken[task[place]] = False
-        features_of(task[place], now_s, owned, popularity, scratch, observed.task_x[row, place])
-    observed.task_size[row] = size
-
-
-@compiled
-def _observe(
-    observed: Observed,
-    row: int,
-    item: int,
-    frontier: int,
-    masked: bool,
-    negatives: int,
-    state: NDArray[np.uint64],
-    popularity: Popularity,
-    scratch: Scratch,
-) -> None:
-    candidates = 0
-    for other in range(frontier):
-        candidates += scratch.scores[other] > FLOOR
-    observed.candidates[row] = candidates
-    observed.masked[row] = masked
-    candidate = item < frontier and scratch.scores[item] > FLOOR
-    observed.candidate[row] = candidate
-    if not candidate:
-        return
-    if negatives > 0:
-        greater, equal = _compare_sample(item, frontier, candidates, negatives, state, scratch)
-    else:
-        greater, equal = _compare(scratch.scores, scratch.scores, item, frontier)
-    observed.greater[row] = greater
-    observed.equal[row] = equal
-    for half_life in range(popularity.scale.shape[0]):
-        greater, equal = _compare(popularity.counts[half_life], scratch.scores, item, frontier)
-        observed.popularity_greater[row, half_life] = greater
-        observed.popularity_equal[row, half_life] = equal
-
-
-@compiled
-def _explain(
-    item: int,
-    taste: np.float32,
-    owned: int,
-    scratch: Scratch,
-    lifts: NDArray[np.float32],
-    why: NDArray[np.int8],
-) -> None:
-    """The groups of terms that lifted the item's score, strongest first."""
-    lifts[:] = np.float32(0)
-    lifts[_TASTE] = taste
-    place = scratch.mark[item]
-    if place >= 0:
-        for feature in range(scratch.related.shape[0]):
-            group = _COOCCURRENCE if 4 <= feature <= 6 else _TRANSITION
-            term = scratch.weights[_RELATED_START + feature] * scratch.related[feature, place]
-            lifts[group] += term
-        if place < owned:
-            for feature in range(scratch.ring.shape[1]):
-                lifts[_REPEAT] += (
-                    scratch.weights[_RING_START + feature] * scratch.ring[place, feature]
-                )
-    found = 0
-    while found < lifts.shape[0]:
-        strongest = np.argmax(lifts)
-        if lifts[strongest] < _LEAST_REASON:
-            break
-        why[found] = strongest
-        lifts[strongest] = np.float32(0)
-        found += 1
-    if found == 0:
-        why[0] = _POPULAR
-
-
-@compiled
-def _answer(
-    lists: Lists,
-    row: int,
-    frontier: int,
-    owned: int,
-    query: NDArray[np.float32],
     weights: Weights,
-    scratch: Scratch,
+    soft: Soft,
+    room: Room,
 ) -> None:
-    length = top_k(
-        scratch.scores, frontier, FLOOR, lists.item.shape[1], lists.item[row], lists.score[row]
+    """Log the event's task, and move the user's own weights by it."""
+    user = snapshots.user[snapshot]
+    own = weights.own
+    observed.feature_weights[row, 0] = own.delta[user]
+    observed.feature_weights[row, 1] = own.by_step[user]
+    observed.feature_weights[row, 2] = own.by_keep[user]
+    size = log_task(
+        observed, row, item, snapshots.time[snapshot] / 1000.0, snapshots.length[snapshot],
+        soft.availability.frontier[0], found, room.strongest, soft.popularity, state, room.taken,
+        room.scratch, room.moments.chance,
+    )  # fmt: skip
+    _log_rejected(snapshots, snapshot, observed, row, size)
+    learn_features(
+        own, user, weights.feature_step, weights.feature_keep, observed.task_x[row], size,
+        room.moments,
+    )  # fmt: skip
+
+
+@compiled
+def _before(
+    events: Events,
+    number: int,
+    row: int,
+    steps: Steps,
+    snapshots: Snapshots,
+    weights: Weights,
+    soft: Soft,
+    seen: Seen,
+    slate: NDArray[np.int32],
+    negatives: int,
+    state: NDArray[np.uint64],
+    room: Room,
+    observed: Observed,
+) -> None:
+    """Rank as if the event had not come; what came is the outcome."""
+    item, snapshot = events.item[number], steps.before[number]
+    frontier = soft.availability.frontier[0]
+    scratch = room.scratch
+    touched = _score(snapshots, snapshot, weights, soft, room)
+    state[0] = events.seed[number]
+    observed.event[row] = number
+    observed.repeat[row] = 0 <= scratch.mark[item] < snapshots.length[snapshot]
+    masked = seen.head.shape[0] > 0 and mask_seen(seen, number, item, frontier, scratch)
+    found = _rerank(snapshots, snapshot, weights, soft, room)
+    observe(
+        observed, row, item, frontier, masked, slate, negatives, state, soft.popularity, scratch
     )
-    lists.length[row] = length
-    lifts = np.zeros(lists.why.shape[2], np.float32)
-    for place in range(length):
-        item = lists.item[row, place]
-        taste = weights.bias[item]
-        for axis in range(query.shape[0]):
-            taste += query[axis] * weights.embedding[axis, item]
-        _explain(item, taste, owned, scratch, lifts, lists.why[row, place])
+    note_list(observed, row, frontier, weights.temperature[0], room.listed, scratch)
+    tasks = observed.task_item.shape[1] > 1
+    learned = tasks and events.applied[number]
+    if learned and observed.candidate[row] and observed.candidates[row] > 1:
+        _learn(
+            observed, row, snapshots, snapshot, item, found, state, weights, soft, room
+        )  # fmt: skip
+    clear_touched(touched, scratch)
+
+
+@compiled
+def _after(
+    number: int,
+    row: int,
+    snapshot: int,
+    snapshots: Snapshots,
+    weights: Weights,
+    soft: Soft,
+    room: Room,
+    lists: Lists,
+) -> None:
+    """Rank now that the event has moved everything."""
+    touched = _score(snapshots, snapshot, weights, soft, room)
+    _rerank(snapshots, snapshot, weights, soft, room)
+    lists.event[row] = number
+    answer(
+        lists, row, soft.availability.frontier[0], snapshots.length[snapshot],
+        weights.queries[snapshot], weights.embedding, weights.bias, weights.temperature[0],
+        room.scratch,
+    )  # fmt: skip
+    clear_touched(touched, room.scratch)
 
 
 @compiled
@@ -332,7 +239,10 @@ def _apply(soft: Soft, events: Events, trail: Trail, number: int, wanted: bool) 
     make_known(soft.availability, item)
     if not wanted:
         return
-    count(soft.popularity, item, events.user[number], events.time[number] / 1000.0)
+    count(
+        soft.popularity, item, events.user[number], events.time[number] / 1000.0,
+        events.buckets[number],
+    )  # fmt: skip
     if trail.in_order[number]:
         relate(soft.relations, trail.recent[number], trail.recent_length[number], item)
 
@@ -347,64 +257,28 @@ def rank_events(
     weights: Weights,
     soft: Soft,
     seen: Seen,
-    strongest: int,
+    slates: NDArray[np.int32],
     negatives: int,
-    scratch: Scratch,
+    room: Room,
     observed: Observed,
     lists: Lists,
 ) -> None:
     """Go through the events in order; fill `observed` and `lists` from their first rows on."""
     state = np.zeros(1, np.uint64)
-    best = np.zeros(max(strongest, 1), np.int32)
-    best_scores = np.zeros(max(strongest, 1), np.float32)
-    taken = np.zeros(scratch.scores.shape[0], np.bool_)
-    listed = observed.lists.shape[1]
-    list_scores = np.zeros(max(listed, 1), np.float32)
-    observations = 0
-    answers = 0
+    # Plain zeros would be types of their own to numba, and all that is below compiled twice.
+    observations, answers = int(np.int64(0)), int(np.int64(0))
+    everything = np.zeros(0, np.int32)
     for number in range(events.user.shape[0]):
-        item = events.item[number]
-        wanted = weight_of_kind[events.kind[number]] > 0
-        before = steps.before[number]
-        if before >= 0:
-            frontier = soft.availability.frontier[0]
-            touched = score_items(
-                snapshots, before, weights.queries[before], weights.embedding, weights.bias,
-                weights.theta, soft.popularity, soft.relations, soft.availability.penalty,
-                frontier, scratch,
+        if steps.before[number] >= 0:
+            slate = slates[number] if slates.shape[0] > 0 else everything
+            _before(
+                events, number, observations, steps, snapshots, weights, soft, seen, slate,
+                negatives, state, room, observed,
             )  # fmt: skip
-            owned = snapshots.length[before]
-            row = observations
             observations += 1
-            state[0] = events.seed[number]
-            observed.event[row] = number
-            observed.repeat[row] = 0 <= scratch.mark[item] < owned
-            masked = seen.head.shape[0] > 0 and _mask(seen, number, item, frontier, scratch)
-            _observe(
-                observed, row, item, frontier, masked, negatives, state, soft.popularity, scratch
-            )
-            if listed > 0:
-                top_k(scratch.scores, frontier, FLOOR, listed, observed.lists[row], list_scores)
-            if strongest > 0 and observed.candidate[row] and observed.candidates[row] > 1:
-                _log_task(
-                    observed, row, item, snapshots.time[before] / 1000.0, owned, frontier,
-                    observed.candidates[row], strongest, state, soft.popularity, best, best_scores,
-                    taken, scratch,
-                )  # fmt: skip
-            clear_touched(touched, scratch)
-        _apply(soft, events, trail, number, wanted)
-        after = steps.after[number]
-        if after >= 0:
-            frontier = soft.availability.frontier[0]
-            touched = score_items(
-                snapshots, after, weights.queries[after], weights.embedding, weights.bias,
-                weights.theta, soft.popularity, soft.relations, soft.availability.penalty,
-                frontier, scratch,
-            )  # fmt: skip
-            lists.event[answers] = number
-            _answer(
-                lists, answers, frontier, snapshots.length[after], weights.queries[after], weights,
-                scratch,
-            )  # fmt: skip
+        if not events.applied[number]:
+            continue
+        _apply(soft, events, trail, number, weight_of_kind[events.kind[number]] > 0)
+        if steps.after[number] >= 0:
+            _after(number, answers, steps.after[number], snapshots, weights, soft, room, lists)
             answers += 1
-            clear_touched(touched, scratch)

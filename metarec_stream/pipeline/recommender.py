@@ -14,18 +14,20 @@ import structlog
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
+from metarec_stream.adapters.protocol import NOTHING
 from metarec_stream.adapters.value_sum.adapter import ValueSum
 from metarec_stream.adapters.value_sum.online import ValueSumWeights
+from metarec_stream.catalogue.content import item_tokens
 from metarec_stream.catalogue.soft_state import SoftState
 from metarec_stream.clock import Clock
 from metarec_stream.config import Settings
-from metarec_stream.contract.codec import decode_item, encode_interaction, item_key
+from metarec_stream.contract.codec import encode_interaction
 from metarec_stream.contract.interaction import Interaction
 from metarec_stream.contract.meta_version import MetaVersion
 from metarec_stream.contract.transport import Record
-from metarec_stream.errors import Rejected
 from metarec_stream.memory.log import MemoryRecord
 from metarec_stream.metrics import ConsumerMetrics
+from metarec_stream.pipeline.ablation import FAST_WEIGHTS, OWN_WEIGHTS, RERANKER, kept_features
 from metarec_stream.pipeline.accept import Accepted, Admission
 from metarec_stream.pipeline.adapt import (
     Adapted,
@@ -36,22 +38,26 @@ from metarec_stream.pipeline.adapt import (
     empty_trail,
     picked,
 )
-from metarec_stream.pipeline.features import FEATURES, POPULARITY_HALF_LIVES, SITUATION
-from metarec_stream.pipeline.live_version import LiveVersion, PreparedVersion
-from metarec_stream.pipeline.prequential import PrequentialMetrics
-from metarec_stream.pipeline.publish import recommendations, task_blocks
-from metarec_stream.pipeline.rank import (
-    Observed,
-    Ranked,
-    Weights,
-    empty_lists,
-    empty_observed,
-    rank_events,
+from metarec_stream.pipeline.announced import announced_items, announced_profiles
+from metarec_stream.pipeline.answer import empty_lists
+from metarec_stream.pipeline.event_weights import EventWeights
+from metarec_stream.pipeline.features import (
+    CONTEXT_SLOTS,
+    FEATURES,
+    POPULARITY_HALF_LIVES,
+    SITUATION,
 )
+from metarec_stream.pipeline.live_version import LiveVersion, PreparedVersion
+from metarec_stream.pipeline.observe import Observed, empty_observed
+from metarec_stream.pipeline.prequential import PrequentialMetrics
+from metarec_stream.pipeline.profiles import Profiles
+from metarec_stream.pipeline.publish import Known, recommendations, task_blocks
+from metarec_stream.pipeline.rank import Ranked, Room, Weights, empty_room, rank_events
 from metarec_stream.pipeline.results import BatchResult, Observations
 from metarec_stream.pipeline.sampling import answered_events, draw_seeds, sampled_events
-from metarec_stream.pipeline.score import empty_scratch
 from metarec_stream.pipeline.seen import SeenItems, nothing_seen
+from metarec_stream.pipeline.slates import Slates, no_slates
+from metarec_stream.pipeline.together import asked_then_applied, of_the_events
 from metarec_stream.state.users import Users
 
 log = structlog.get_logger()
@@ -65,6 +71,12 @@ class RankProtocol:
     """Whether the list that would have been shown is kept."""
     negatives: int = 0
     """If above 0, the event's item is ranked among so many candidates drawn at random."""
+    slates: Slates | None = None
+    """If given, events are ranked among the items of their own list."""
+    together: bool = False
+    """Whether all events of one time in a batch are ranked before any of them is applied."""
+    without: frozenset[str] = frozenset()
+    """What is left out of the recommender, of `ablation.PARTS`."""
 
 
 EVERY_CANDIDATE = RankProtocol()
@@ -96,11 +108,13 @@ class Recommender:
         self._admission = Admission(settings)
         self._prequential = PrequentialMetrics(metrics)
         self._weights = np.array(list(settings.events.table().values()), np.float32)
+        self._event_weights = EventWeights(settings.events)
         self._users = Users(settings.state.ring)
+        self._profiles = Profiles(settings.value_sum.profile_buckets)
         self._soft = SoftState(settings.catalogue, POPULARITY_HALF_LIVES)
         self._adapter = ValueSum(settings.value_sum, FEATURES, len(SITUATION))
         self._live = LiveVersion(self._adapter, self._soft.items, self._users.capacity)
-        self._scratch = empty_scratch(self._soft.items.capacity, settings.state.ring)
+        self._room = self._room_for(self._soft.items.capacity)
         self._warned_misplaced = False
         self._counted: dict[int, int] = {}
         self.input_partitions: int | None = None
@@ -157,10 +171,13 @@ class Recommender:
             accepted, seeds, sampled_events(seeds, self._settings),
             answered_events(accepted, self._settings),
         )  # fmt: skip
+        origin = np.arange(len(accepted))
+        if self._protocol.together:
+            events, origin = asked_then_applied(events)
         adapted = self._adapt(events)
         started = self._lap("adapt", started)
-        ranked = self._rank(events, adapted)
-        result = self._result(records, accepted, events, adapted, ranked)
+        ranked = self._rank(events, adapted, self._slates(accepted, origin))
+        result = self._result(records, accepted, events, adapted, ranked, origin)
         self._note_counted(records)
         self._lap("rank", started)
         self._prequential.count(result.observations)
@@ -175,27 +192,33 @@ class Recommender:
         adapted = self._adapt(events)
         fresh = self._uncounted(accepted)
         if fresh.any():
-            self._rank(picked(events, fresh), adapted.of(fresh))
+            self._rank(picked(events, fresh), adapted.of(fresh), no_slates())
         self._note_counted(records)
 
     def apply_items(self, records: Sequence[Record]) -> None:
-        """Announce and delete items as records of the items topic say; bad ones are counted."""
-        for record in records:
-            try:
-                item = decode_item(record, self._settings.guard.max_id_bytes)
-                key = item_key(record, item, self._settings.guard.max_id_bytes)
-            except Rejected as rejected:
-                self._metrics.rejected_items.labels(rejected.reason.value).inc()
-                log.warning(
-                    "item_rejected", topic=record.topic, partition=record.partition,
-                    offset=record.offset, reason=rejected.reason.value, detail=rejected.detail,
-                )  # fmt: skip
-                continue
+        """Announce and delete items as records of the items topic say; bad ones are counted.
+
+        The content of a deleted item stays: it tells of those who had to do with the item.
+        """
+        most, items = self._settings.guard.max_id_bytes, self._soft.items
+        new_from = len(items)
+        content: dict[int, NDArray[np.int16]] = {}
+        for key, item in announced_items(records, most, self._metrics.rejected_items):
             if item is None:
-                self._soft.items.delete(key)
-            else:
-                self._soft.items.announce([key])
-        self._live.follow_items()
+                items.delete(key)
+                continue
+            items.announce([key])
+            buckets = self._settings.value_sum.content_buckets
+            content[items.number(key)] = item_tokens(item, buckets)
+        if content:
+            numbers = np.fromiter(content, np.int64, len(content))
+            self._live.put_content(numbers, np.stack(list(content.values())), new_from)
+
+    def apply_profiles(self, records: Sequence[Record]) -> None:
+        """Take up users' attributes as records of the users topic say; bad ones are counted."""
+        most = self._settings.guard.max_id_bytes
+        for user, profile in announced_profiles(records, most, self._metrics.rejected_profiles):
+            self._profiles.put(user, profile.attributes if profile else {})
 
     def announce(self, items: Sequence[str]) -> None:
         """These items may be recommended from now on."""
@@ -236,6 +259,7 @@ class Recommender:
         users = [self._users.row(partition, user) for partition, user in places]
         items = [self._soft.items.number(item) for item in accepted.items]
         self._live.follow_items()
+        self._profiles.place(users, accepted.users)
         return Events(
             user=np.array(users, np.int64),
             item=np.array(items, np.int32),
@@ -243,26 +267,38 @@ class Recommender:
             value=np.array(accepted.values, np.float64),
             time=np.array(accepted.times, np.int64),
             context=np.array(accepted.contexts, np.uint32),
+            buckets=np.array(accepted.buckets, np.int16).reshape(-1, CONTEXT_SLOTS),
             event=np.array(accepted.event_ids, np.uint64),
             sampled=sampled,
             answered=answered,
+            applied=np.ones(len(users), np.bool_),
             seed=seeds,
         )
 
     def _adapt(self, events: Events) -> Adapted:
         """Events into the rings, fast weights along with them."""
-        self._room()
+        self._make_room()
         rings = self._users.rings
-        self._live.refresh(events.user, rings, self._weights)
+        if FAST_WEIGHTS not in self._protocol.without:
+            self._live.refresh(events.user, rings, self._weights)
         room = int(events.sampled.sum() + events.answered.sum())
         snapshots = empty_snapshots(room, self._settings.state.ring, self._adapter.window)
         steps = empty_steps(events, self._adapter.window)
         trail = empty_trail(len(events.user))
-        adapt_events(events, rings, self._weights, self._scratch.mark, steps, trail, snapshots)
-        queries = self._live.follow(steps, snapshots.time)
+        adapt_events(events, rings, self._weights, self._room.scratch.mark, steps, trail, snapshots)
+        if FAST_WEIGHTS in self._protocol.without:
+            steps.change[:] = NOTHING
+            snapshots.window[:] = -1
+        profiles = self._profiles.of(events.user)
+        queries = self._live.follow(steps, snapshots.time, profiles)
         return Adapted(steps, trail, snapshots, queries)
 
-    def _rank(self, events: Events, adapted: Adapted) -> Ranked:
+    def _slates(self, accepted: Accepted, origin: NDArray[np.int64]) -> NDArray[np.int32]:
+        if self._protocol.slates is None:
+            return no_slates()
+        return self._protocol.slates.of(np.array(accepted.offsets, np.int64)[origin])
+
+    def _rank(self, events: Events, adapted: Adapted, slates: NDArray[np.int32]) -> Ranked:
         """Through the events again, with the soft state moving along."""
         learn = self._settings.learn
         observations = int((adapted.steps.before >= 0).sum())
@@ -270,24 +306,28 @@ class Recommender:
         listed = self._settings.rank.top_k if self._protocol.lists else 0
         observed = empty_observed(observations, listed, 1 + learn.strongest + learn.random)
         lists = empty_lists(answers, self._settings.rank.top_k)
-        seen = self._seen.link(events.user, events.item) if self._seen else nothing_seen()
-        slow = self._live.slow
+        seen = nothing_seen()
+        if self._seen:
+            seen = self._seen.link(events.user, events.item, events.applied)
+        weights = self._ranking_weights(adapted)
         rank_events(
-            events,
-            self._weights,
-            adapted.steps,
-            adapted.trail,
-            adapted.snapshots,
-            Weights(adapted.queries, slow.embedding, slow.bias, slow.theta),
-            self._soft.arrays(),
-            seen,
-            learn.strongest,
-            self._protocol.negatives,
-            self._scratch,
-            observed,
+            events, self._weights, adapted.steps, adapted.trail, adapted.snapshots, weights,
+            self._soft.arrays(), seen, slates, self._protocol.negatives, self._room, observed,
             lists,
-        )
+        )  # fmt: skip
         return Ranked(observed, lists)
+
+    def _ranking_weights(self, adapted: Adapted) -> Weights:
+        slow, without = self._live.slow, self._protocol.without
+        step, reranker = slow.feature_step, slow.reranker
+        if without & {FAST_WEIGHTS, OWN_WEIGHTS}:
+            step = np.zeros_like(step)
+        if RERANKER in without:
+            reranker = reranker._replace(share=np.zeros_like(reranker.share))
+        return Weights(
+            adapted.queries, slow.embedding, slow.bias, slow.theta, step, slow.feature_keep,
+            reranker, slow.temperature, self._live.own,
+        )  # fmt: skip
 
     def _uncounted(self, accepted: Accepted) -> NDArray[np.bool_]:
         """Which events [n] the soft state does not hold yet.
@@ -304,11 +344,19 @@ class Recommender:
             counted = self._counted.get(record.partition, 0)
             self._counted[record.partition] = max(counted, record.offset + 1)
 
-    def _room(self) -> None:
+    def _make_room(self) -> None:
         """Room to work in for every item numbered so far."""
-        capacity = self._soft.items.capacity
-        if capacity > len(self._scratch.scores):
-            self._scratch = empty_scratch(capacity, self._settings.state.ring)
+        if self._soft.items.capacity > len(self._room.taken):
+            self._room = self._room_for(self._soft.items.capacity)
+
+    def _room_for(self, items: int) -> Room:
+        learn, listed = self._settings.learn, self._settings.rank.top_k
+        room = empty_room(
+            items, self._settings.state.ring, learn.strongest, 1 + learn.strongest + learn.random,
+            listed, self._settings.value_sum.rerank_units,
+        )  # fmt: skip
+        room.scratch.kept[:] = kept_features(self._protocol.without)
+        return room
 
     def _result(
         self,
@@ -317,23 +365,33 @@ class Recommender:
         events: Events,
         adapted: Adapted,
         ranked: Ranked,
+        origin: NDArray[np.int64],
     ) -> BatchResult:
         offsets: dict[int, int] = {}
         for record in records:
             offsets[record.partition] = record.offset + 1
+        lists = ranked.lists._replace(event=origin[ranked.lists.event])
+        asked, observed, learned = adapted, ranked.observed, ranked.observed
+        if self._protocol.together:
+            happens = events.applied
+            asked, observed = of_the_events(~happens, origin, adapted, ranked.observed)
+            adapted, learned = of_the_events(happens, origin, adapted, ranked.observed)
+            events = picked(events, happens)
         answers = recommendations(
-            ranked.lists, accepted, self.items, self._settings, self.meta_version,
+            lists, accepted, self.items, self._settings, self.meta_version,
             self._adapter.name, self._clock.now_ms(),
         )  # fmt: skip
         tasks, task_events = task_blocks(
-            ranked.observed, adapted, accepted, self._weights[events.kind], self.items,
+            learned, adapted, accepted,
+            self._event_weights.of(events.kind, events.value), self.items,
             self._settings, self.meta_version,
+            Known(self._live.content_of, self._profiles.of(events.user)),
         )  # fmt: skip
         return BatchResult(
             offsets=offsets,
-            observations=_observations(ranked.observed, adapted, events, accepted),
+            observations=_observations(observed, asked, events, accepted),
             outputs=[*accepted.dead_letters, *answers, *tasks],
-            answered=[accepted.timestamps[event] for event in ranked.lists.event.tolist()],
+            answered=[accepted.timestamps[event] for event in lists.event.tolist()],
             recommendations=len(answers),
             tasks=task_events,
         )
@@ -379,4 +437,6 @@ def _observations(
         popularity_greater=observed.popularity_greater,
         popularity_equal=observed.popularity_equal,
         lists=observed.lists,
+        probability=observed.probability,
+        expected=observed.expected,
     )

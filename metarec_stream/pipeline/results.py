@@ -41,6 +41,10 @@ class Observations:
     popularity_equal: NDArray[np.int32]
     lists: NDArray[np.int32]
     """[o, k] local item numbers, -1 pads; k is 0 unless lists are asked for."""
+    probability: NDArray[np.float32]
+    """[o, k] that the next interaction is on each item of the list, 0 pads."""
+    expected: NDArray[np.float32]
+    """[o] probability of the first ten together."""
 
     def __len__(self) -> int:
         return len(self.offset)

@@ -1,7 +1,7 @@
 """Step 2c of a batch, compiled: the scores of all items for a user as of a moment.
 
-s(i) = q·E_i + b_i + Σ_f x_f(i)·(θ_f·c), see `features`. Dense features go through every item;
-ring and related ones only through the items that the user's ring touches.
+s(i) = q·E_i + b_i + Σ_f x_f(i)·(θ_f·c + δ_f), see `features`; δ are the user's own weights. Dense
+features go through every item; ring and related ones only through what the user's ring touches.
 
 Logarithms of counts and times are taken from the bits of the float (the exponent plus the
 mantissa as a straight line, off by at most 0.06): a vector instruction instead of a call. Weights
@@ -18,17 +18,25 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from metarec_stream.catalogue.neighbours import COMPANIONS, Relations
-from metarec_stream.catalogue.popularity import Popularity
+from metarec_stream.catalogue.neighbours import COMPANIONS, WIDE_COMPANIONS, Relations
+from metarec_stream.catalogue.popularity import NO_BUCKET, Popularity
 from metarec_stream.compiled import compiled
 from metarec_stream.pipeline.adapt import Snapshots
-from metarec_stream.pipeline.features import DENSE, POPULARITY_HALF_LIVES, RELATED, RING
+from metarec_stream.pipeline.features import (
+    CONTEXT_SLOTS,
+    DENSE,
+    POPULARITY_HALF_LIVES,
+    RELATED,
+    RING,
+)
 
 FLOOR = np.float32(-1e29)
 """Scores at or below this are no candidates'."""
 
 _HALF_LIVES = len(POPULARITY_HALF_LIVES)
 _DENSE, _RING, _RELATED = len(DENSE), len(RING), len(RELATED)
+_PLAIN = _DENSE - CONTEXT_SLOTS
+"""Dense features that do not depend on the context; those that do come after them."""
 _LOG_SLOPE = np.float32(math.log(2.0) * 2.0**-23)
 _LOG_OFFSET = np.float32(math.log(2.0) * 126.94269504)
 _ONE_BITS = 1_065_353_216
@@ -56,7 +64,11 @@ class Scratch(NamedTuple):
     related: NDArray[np.float32]
     """[related features, N]."""
     weights: NDArray[np.float32]
-    """[F] θ·c."""
+    """[F] θ·c + δ."""
+    buckets: NDArray[np.int16]
+    """[context slots] of the moment's context."""
+    kept: NDArray[np.float32]
+    """[F] 1; 0 for a feature that is left out to measure what it is worth."""
 
 
 def empty_scratch(items: int, ring: int) -> Scratch:
@@ -71,18 +83,23 @@ def empty_scratch(items: int, ring: int) -> Scratch:
         ring=np.zeros((ring, _RING), np.float32),
         related=np.zeros((_RELATED, items), np.float32),
         weights=np.zeros(_DENSE + _RING + _RELATED, np.float32),
+        buckets=np.full(CONTEXT_SLOTS, NO_BUCKET, np.int16),
+        kept=np.ones(_DENSE + _RING + _RELATED, np.float32),
     )
 
 
 @compiled
 def _weights_of(
-    theta: NDArray[np.float32], situation: NDArray[np.float32], scratch: Scratch
+    theta: NDArray[np.float32],
+    own: NDArray[np.float32],
+    situation: NDArray[np.float32],
+    scratch: Scratch,
 ) -> None:
     for feature in range(theta.shape[0]):
-        total = np.float32(0)
+        total = own[feature]
         for entry in range(theta.shape[1]):
             total += theta[feature, entry] * situation[entry]
-        scratch.weights[feature] = total
+        scratch.weights[feature] = total * scratch.kept[feature]
 
 
 @compiled
@@ -115,7 +132,7 @@ def _dense_sign(feature: int) -> np.float32:
 
 @compiled
 def _add_dense(popularity: Popularity, count: int, now_s: float, scratch: Scratch) -> None:
-    for feature in range(_DENSE):
+    for feature in range(_PLAIN):
         weight = scratch.weights[feature] * _dense_sign(feature)
         scale = _dense_scale(popularity, feature)
         if feature < _HALF_LIVES:
@@ -140,6 +157,33 @@ def _add_dense(popularity: Popularity, count: int, now_s: float, scratch: Scratc
             scratch.scores[item] += weight * (
                 np.float32(scratch.bits[item]) * _LOG_SLOPE - _LOG_OFFSET
             )
+
+
+@compiled
+def _add_contexts(popularity: Popularity, count: int, scratch: Scratch) -> None:
+    for slot in range(popularity.bucket_scale.shape[0]):
+        bucket = scratch.buckets[slot]
+        if bucket == NO_BUCKET:
+            continue
+        weight = scratch.weights[_PLAIN + slot] * _THIRD
+        scale = np.float32(1.0 / popularity.bucket_scale[slot, bucket])
+        counts = popularity.bucket_counts[slot, bucket]
+        for item in range(count):
+            scratch.real[item] = np.float32(0.02) + counts[item] * scale
+        for item in range(count):
+            scratch.scores[item] += weight * (
+                np.float32(scratch.bits[item]) * _LOG_SLOPE - _LOG_OFFSET
+            )
+
+
+@compiled
+def _context_feature(popularity: Popularity, slot: int, item: int, scratch: Scratch) -> np.float32:
+    if slot >= popularity.bucket_scale.shape[0] or scratch.buckets[slot] == NO_BUCKET:
+        return np.float32(0)
+    bucket = scratch.buckets[slot]
+    scale = np.float32(1.0 / popularity.bucket_scale[slot, bucket])
+    scratch.real[0] = np.float32(0.02) + popularity.bucket_counts[slot, bucket, item] * scale
+    return np.float32(_THIRD * (np.float32(scratch.bits[0]) * _LOG_SLOPE - _LOG_OFFSET))
 
 
 @compiled
@@ -234,11 +278,38 @@ def _touch_related(
 
 
 @compiled
+def _touch_wide(
+    snapshots: Snapshots,
+    row: int,
+    popularity: Popularity,
+    relations: Relations,
+    touched: int,
+    scratch: Scratch,
+) -> int:
+    now = np.float32(1.0 / relations.scale[0])
+    companions = relations.wide_cooccurrence
+    span = min(snapshots.length[row], WIDE_COMPANIONS)
+    for lag in range(span):
+        item = snapshots.items[row, lag]
+        norm = now / np.float32(math.sqrt(popularity.total[item] + 10.0))
+        for entry in range(companions.length[item]):
+            place = _place_of(companions.item[item, entry], touched, scratch)
+            touched = max(touched, place + 1)
+            scratch.related[8, place] += companions.weight[item, entry] * norm
+    share = np.float32(4.0 / max(span, 1))
+    for place in range(touched):
+        total = popularity.total[scratch.touched[place]]
+        scratch.related[8, place] /= np.float32(math.sqrt(total + np.float32(10)))
+        scratch.related[9, place] = share * scratch.related[8, place]
+    return touched
+
+
+@compiled
 def _squash_related(touched: int, owned: int, scratch: Scratch) -> None:
     """From sums to features: logarithms of 1 + gain times the sum."""
     for place in range(touched):
         scratch.related[6, place] = min(scratch.related[4, place], np.float32(3))
-    for feature in range(_RELATED - 1):
+    for feature in range(_RELATED):
         gain = np.float32(100)
         scale = _LOG_SLOPE * _THIRD
         if feature < 3:
@@ -246,7 +317,7 @@ def _squash_related(touched: int, owned: int, scratch: Scratch) -> None:
         elif feature == 3:
             gain = np.float32(1)
             scale = _LOG_SLOPE
-        elif feature == 6:
+        elif feature == 6 or feature == 7:
             continue
         for place in range(touched):
             scratch.real[place] = np.float32(1) + gain * scratch.related[feature, place]
@@ -313,6 +384,7 @@ def score_items(
     embedding: NDArray[np.float32],
     bias: NDArray[np.float32],
     theta: NDArray[np.float32],
+    own: NDArray[np.float32],
     popularity: Popularity,
     relations: Relations,
     penalty: NDArray[np.float32],
@@ -322,13 +394,16 @@ def score_items(
     """Fill scratch.scores[:count]; returns how many items were touched.
 
     `penalty` [N] is 0 for a candidate and EXCLUDED for what may not be recommended. The marks
-    stay set until `clear_touched`, so that features of single items can be read.
+    stay set until `clear_touched`, so that features of single items can be read. `own` [F]: δ.
     """
     _start_scores(query, embedding, bias, penalty, count, scratch)
-    _weights_of(theta, snapshots.situation[row], scratch)
+    _weights_of(theta, own, snapshots.situation[row], scratch)
+    scratch.buckets[:] = snapshots.buckets[row]
     _add_dense(popularity, count, snapshots.time[row] / 1000.0, scratch)
+    _add_contexts(popularity, count, scratch)
     owned = _touch_ring(snapshots, row, popularity, scratch)
     touched = _touch_related(snapshots, row, popularity, relations, owned, scratch)
+    touched = _touch_wide(snapshots, row, popularity, relations, touched, scratch)
     _squash_related(touched, owned, scratch)
     _add_touched(touched, owned, count, scratch)
     return touched
@@ -351,7 +426,9 @@ def features_of(
     x: NDArray[np.float32],
 ) -> None:
     """The features [F] of one item, as they went into its score."""
-    for feature in range(_DENSE):
+    for slot in range(CONTEXT_SLOTS):
+        x[_PLAIN + slot] = _context_feature(popularity, slot, item, scratch)
+    for feature in range(_PLAIN):
         scale = _dense_scale(popularity, feature)
         scratch.real[0] = _dense_argument(popularity, feature, item, now_s, scale)
         logarithm = np.float32(scratch.bits[0]) * _LOG_SLOPE - _LOG_OFFSET
@@ -363,3 +440,5 @@ def features_of(
     for feature in range(_RELATED):
         known = place >= 0
         x[_DENSE + _RING + feature] = scratch.related[feature, place] if known else np.float32(0)
+    for feature in range(x.shape[0]):
+        x[feature] *= scratch.kept[feature]

@@ -33,6 +33,7 @@ def nothing_seen() -> Seen:
 @compiled
 def _link(
     users: NDArray[np.int64],
+    applied: NDArray[np.bool_],
     newest: NDArray[np.int64],
     first_entry: int,
     heads: NDArray[np.int64],
@@ -42,7 +43,8 @@ def _link(
         entry = first_entry + number
         heads[number] = newest[users[number]]
         following[entry] = heads[number]
-        newest[users[number]] = entry
+        if applied[number]:
+            newest[users[number]] = entry
 
 
 class SeenItems:
@@ -54,8 +56,10 @@ class SeenItems:
         self._next = np.zeros(1_024, np.int64)
         self._entries = 0
 
-    def link(self, users: NDArray[np.int64], items: NDArray[np.int32]) -> Seen:
-        """Add a batch's events, in order; what each one's user had before it."""
+    def link(
+        self, users: NDArray[np.int64], items: NDArray[np.int32], applied: NDArray[np.bool_]
+    ) -> Seen:
+        """Add a batch's events, in order, those that happen; what each one's user had before it."""
         needed = self._entries + len(users)
         if needed > len(self._item):
             self._item = grown(self._item, 2 * needed)
@@ -65,6 +69,6 @@ class SeenItems:
             self._newest = grown(self._newest, 2 * (highest + 1), -1)
         self._item[self._entries : needed] = items
         heads = np.empty(len(users), np.int64)
-        _link(users, self._newest, self._entries, heads, self._next)
+        _link(users, applied, self._newest, self._entries, heads, self._next)
         self._entries = needed
         return Seen(heads, self._item, self._next)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from metarec_stream.contract.interaction import DEFAULT_TYPES, ERASE
 from metarec_stream.section import Section
 
+ValueWeight = Literal["none", "linear", "log"]
 Emit = Literal["per_user", "per_event"]
 
 
@@ -41,7 +42,15 @@ class EventsSettings(Section):
 
     weights: dict[str, float] = Field(default_factory=dict)
     """Weights by type, added to the built-in ones (or replacing them): above 0 the user wanted
-    the item; 0 or less is kept in the state and not learned as an outcome."""
+    the item; 0 or less is kept in the state and not learned as an outcome. Below 0 the user turned
+    the item down: until their next event on it, it falls in their list, the further the lower the
+    weight, and what they did with it before does not count."""
+    value_weights: dict[str, ValueWeight] = Field(default_factory=dict)
+    """How the `value` of an interaction multiplies its type's weight as an outcome: `none`,
+    `linear`, or `log` (logarithm of 1 + value). Without a value it does not; with one below 0 the
+    event is no outcome."""
+    max_weight: float = Field(100.0, gt=0, le=1e6)
+    """Largest weight of an event as an outcome."""
 
     @field_validator("weights")
     @classmethod
@@ -53,6 +62,13 @@ class EventsSettings(Section):
         if not all(abs(weight) <= 1e6 for weight in weights.values()):
             raise ValueError("weights must be numbers between -1e6 and 1e6")
         return weights
+
+    @model_validator(mode="after")
+    def _known_types(self) -> Self:
+        unknown = sorted(set(self.value_weights) - set(self.table()))
+        if unknown:
+            raise ValueError(f"value_weights names types without a weight: {', '.join(unknown)}")
+        return self
 
     def table(self) -> dict[str, float]:
         """All types with their weights, in a fixed order."""

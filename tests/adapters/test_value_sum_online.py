@@ -22,6 +22,7 @@ from metarec_stream.pipeline.adapt import (
     empty_trail,
     windows_of,
 )
+from metarec_stream.pipeline.features import CONTEXT_SLOTS
 from metarec_stream.state.rings import Rings, empty_rings
 
 WINDOW, RING, ITEMS, DAY_MS = 4, 6, 5, 86_400_000
@@ -46,8 +47,10 @@ def events_of(stream: list[tuple[int, int, int]]) -> Events:
     return Events(
         user=np.zeros(count, np.int64), item=items.astype(np.int32), kind=kinds.astype(np.int8),
         value=np.zeros(count), time=10**12 + np.cumsum(gaps), context=np.zeros(count, np.uint32),
+        buckets=np.full((count, CONTEXT_SLOTS), -1, np.int16),
         event=np.zeros(count, np.uint64), sampled=np.zeros(count, np.bool_),
-        answered=np.ones(count, np.bool_), seed=np.zeros(count, np.uint64),
+        answered=np.ones(count, np.bool_), applied=np.ones(count, np.bool_),
+        seed=np.zeros(count, np.uint64),
     )  # fmt: skip
 
 

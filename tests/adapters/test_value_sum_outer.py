@@ -12,11 +12,31 @@ from torch import Tensor
 from metarec_stream.adapters.protocol import FastWeights
 from metarec_stream.adapters.value_sum import online
 from metarec_stream.adapters.value_sum.adapter import ValueSum
-from metarec_stream.adapters.value_sum.outer import Tasks, losses, outer_loss, queries, scores
+from metarec_stream.adapters.value_sum.outer import (
+    SHARES,
+    Tasks,
+    first_scores,
+    item_tables,
+    losses,
+    losses_by_share,
+    outer_loss,
+    queries,
+    residuals,
+    scores,
+    starts,
+    training_losses,
+)
+from metarec_stream.adapters.value_sum.parameters import (
+    CONTENT,
+    NETWORK,
+    PROFILE,
+    TOKEN_TABLES,
+    UNTRAINED,
+)
 from metarec_stream.adapters.value_sum.settings import ValueSumSettings
 from metarec_stream.contract.meta_version import MetaVersion
 
-N, M, F, C, L, H, D, ROWS = 5, 4, 5, 2, 3, 2, 4, 6
+N, M, F, C, L, H, D, R, ROWS, TOKENS = 5, 4, 5, 2, 3, 2, 4, 4, 6, 5
 
 FEATURE_NAMES = ("popularity_500", "popularity_5000", "in_ring",
                     "transition_from_latest", "cooccurrence_weighted")  # fmt: skip
@@ -39,7 +59,28 @@ def parameters(seed: int = 0) -> dict[str, Tensor]:
         "step_decay": normal(H),
         "log_time_scale": 4 + normal(H),
         "theta": normal(F, C),
+        "content_value": normal(TOKENS, D),
+        "content_embedding": normal(TOKENS, D),
+        "content_bias": normal(TOKENS),
+        "profile_start": normal(TOKENS, D),
+        "feature_step": normal(F),
+        "feature_keep": normal(F),
+        "rerank_first": normal(F + 1 + C, R),
+        "rerank_first_bias": normal(R),
+        "rerank_second": normal(R, R),
+        "rerank_second_bias": normal(R),
+        "rerank_last": normal(R),
+        "rerank_share": torch.full((1,), 0.5, dtype=torch.float64),
+        "temperature": torch.zeros(1, dtype=torch.float64),
     }
+
+
+def tokens(rows: int, generator: torch.Generator) -> Tensor:
+    """Random tokens [rows, 3]; the first row has one, the second none."""
+    found = torch.randint(0, TOKENS, (rows, 3), generator=generator)
+    found[0, 1:] = -1
+    found[1] = -1
+    return found
 
 
 def tasks(seed: int = 1) -> Tasks:
@@ -52,12 +93,17 @@ def tasks(seed: int = 1) -> Tasks:
     window[2] = -1
     return Tasks(
         candidates=candidates,
+        reranked=torch.randint(0, 2, (N, M), generator=generator),
         log_q=torch.rand(N, M, generator=generator, dtype=torch.float64),
         features=torch.randn(N, M, F, generator=generator, dtype=torch.float64),
         window=window,
         gaps=20 * torch.rand(N, L, generator=generator, dtype=torch.float64).cumsum(1),
         situation=torch.randn(N, C, generator=generator, dtype=torch.float64),
+        feature_weights=torch.randn(N, 3, F, generator=generator, dtype=torch.float64),
         weights=torch.tensor([1.0, 1.0, 0.5, 2.0, 1.0], dtype=torch.float64),
+        window_tokens=tokens(ROWS, generator),
+        candidate_tokens=tokens(ROWS, generator),
+        profile_tokens=tokens(N, generator),
     )
 
 
@@ -91,7 +137,7 @@ def test_what_is_trained_is_what_is_served() -> None:
     given = {name: tensor.float().numpy() for name, tensor in slow.items()}
     items = [f"item-{row}" for row in range(ROWS)]
     version = MetaVersion(1, 0, "value-sum", items, given)
-    settings = ValueSumSettings(dimensions=D, time_scales=H, window=L)
+    settings = ValueSumSettings(dimensions=D, time_scales=H, window=L, rerank_units=R)
     adapter = ValueSum(settings, FEATURE_NAMES, C)
     start = np.zeros((ROWS, D), np.float32)
     served = adapter.slow_weights(version, {item: row for row, item in enumerate(items)}, start)
@@ -120,24 +166,98 @@ def test_an_item_that_overtook_a_late_event_counts_as_of_now() -> None:
 
 
 def test_the_score_is_taste_bias_features_and_correction() -> None:
-    """s(i) = q·E_i + b_i + Σ_f x_f (θ_f·c) + log_q, and padding can never be chosen."""
+    """s(i) = q·E_i + b_i + Σ_f x_f (θ_f·c + δ_f) + log_q, and padding can never be chosen."""
     slow, events = parameters(), tasks()
-    got = scores(slow, events)
+    slow = {name: kept for name, kept in slow.items() if name not in TOKEN_TABLES}
+    got = scores(slow, events).first
     query = queries(slow, events.window, events.gaps)
     for event in range(N):
+        weights = slow["theta"] @ events.situation[event] + events.feature_weights[event, 0]
         for column in range(M):
             row = int(events.candidates[event, column])
             if row < 0:
                 assert got[event, column] == -math.inf
                 continue
-            told = sum(
-                events.features[event, column, f] * (slow["theta"][f] @ events.situation[event])
-                for f in range(F)
-            )
+            told = events.features[event, column] @ weights
             expected = query[event] @ slow["embedding"][row] + slow["bias"][row] + told
             assert got[event, column] == pytest.approx(
                 float(expected + events.log_q[event, column])
             )
+
+
+def test_content_and_profile_add_the_means_of_their_tokens() -> None:
+    """Tables written down with the means added, and no tokens, give the same scores."""
+    slow, events = parameters(), tasks()
+    plain = {name: kept.clone() for name, kept in slow.items() if name not in TOKEN_TABLES}
+    for table, name in CONTENT.items():
+        told = events.window_tokens if table == "value" else events.candidate_tokens
+        for row in range(ROWS):
+            mine = [int(token) for token in told[row] if token >= 0]
+            if mine:
+                plain[table][row] += slow[name][mine].mean(0)
+    got = first_scores(slow, events)
+    for event in range(N):
+        mine = [int(token) for token in events.profile_tokens[event] if token >= 0]
+        began = {**plain, "start": plain["start"].clone()}
+        if mine:
+            began["start"] += slow[PROFILE][mine].mean(0)
+        torch.testing.assert_close(got[event], first_scores(began, events)[event])
+    assert float((got - first_scores(plain, events)).abs().max()) > 0.01
+
+
+def test_content_is_served_as_it_is_trained() -> None:
+    """The consumer lays out the same rows and starts, tokens that nothing was learned of are 0."""
+    slow, events = parameters(), tasks()
+    served = item_tables(slow, events)
+    given = {name: tensor.float().numpy() for name, tensor in slow.items()}
+    items = [f"item-{row}" for row in range(ROWS)]
+    version = MetaVersion(1, 0, "value-sum", items, given)
+    settings = ValueSumSettings(dimensions=D, time_scales=H, window=L, rerank_units=R)
+    adapter = ValueSum(settings, FEATURE_NAMES, C)
+    rows = {item: row for row, item in enumerate(items)}
+    laid_out = adapter.slow_weights(version, rows, np.zeros((ROWS, D), np.float32))
+    tokens = events.candidate_tokens.numpy().astype(np.int16)
+    adapter.add_content(laid_out, version, np.arange(ROWS), tokens)
+    np.testing.assert_allclose(laid_out.embedding.T, served["embedding"].numpy(), atol=1e-5)
+    np.testing.assert_allclose(laid_out.bias, served["bias"].numpy(), atol=1e-5)
+    profiles = events.profile_tokens.numpy().astype(np.int16)
+    expected = starts(slow, events) - slow["start"]
+    np.testing.assert_allclose(
+        adapter.profile_starts(version, profiles), expected.numpy(), atol=1e-5
+    )
+    beyond = np.array([[0, TOKENS]], np.int16)
+    half = adapter.profile_starts(version, beyond)
+    np.testing.assert_allclose(half[0], given[PROFILE][0] / 2, atol=1e-6)
+
+
+def test_what_the_re_ranker_adds_by_hand() -> None:
+    """Two layers of rectified units on features, the cut score and the situation; 0 elsewhere."""
+    slow, events = parameters(), tasks()
+    first = 10 * first_scores(slow, events)
+    got = residuals(slow, events, first)
+    for event in range(N):
+        for column in range(M):
+            score = 0.25 * first[event, column].clamp(-20, 20)
+            seen = torch.cat([events.features[event, column], score[None], events.situation[event]])
+            hidden = torch.relu(seen @ slow["rerank_first"] + slow["rerank_first_bias"])
+            hidden = torch.relu(hidden @ slow["rerank_second"] + slow["rerank_second_bias"])
+            expected = hidden @ slow["rerank_last"] * events.reranked[event, column]
+            torch.testing.assert_close(got[event, column], expected)
+    assert float(got.abs().max()) > 0
+
+
+def test_the_re_ranker_cannot_move_what_it_stands_on() -> None:
+    """The gradient of the shared weights is that of the loss without it, and served is a mix."""
+    slow, events = parameters(), tasks()
+    slow["theta"].requires_grad_()
+    minimised, served = training_losses(slow, events)
+    (got,) = torch.autograd.grad(minimised.sum(), [slow["theta"]])
+    alone = {**slow, "rerank_last": torch.zeros(R, dtype=torch.float64)}
+    (expected,) = torch.autograd.grad(losses(alone, events).sum(), [slow["theta"]])
+    torch.testing.assert_close(got, expected)
+    torch.testing.assert_close(served, losses(slow, events).detach())
+    half = losses_by_share(scores(slow, events))[SHARES.index(0.5)]
+    torch.testing.assert_close(half.detach(), served)
 
 
 def test_what_pads_the_window_changes_nothing() -> None:
@@ -145,23 +265,38 @@ def test_what_pads_the_window_changes_nothing() -> None:
     slow, events = parameters(), tasks()
     longer = Tasks(
         candidates=events.candidates,
+        reranked=events.reranked,
         log_q=events.log_q,
         features=events.features,
         window=torch.cat([events.window, torch.full((N, 2), -1)], 1),
         gaps=torch.cat([events.gaps, torch.full((N, 2), 7.0, dtype=torch.float64)], 1),
         situation=events.situation,
+        feature_weights=events.feature_weights,
         weights=events.weights,
+        window_tokens=events.window_tokens,
+        candidate_tokens=events.candidate_tokens,
+        profile_tokens=events.profile_tokens,
     )
     torch.testing.assert_close(losses(slow, longer), losses(slow, events))
 
 
-@pytest.mark.parametrize("name", list(parameters()))
+def objective(slow: dict[str, Tensor], events: Tasks, name: str) -> Tensor:
+    """The part of what is minimised that this parameter moves."""
+    found = scores(slow, events)
+    share = 1.0 if name in NETWORK else 0.0
+    total = found.of_share(share)
+    return outer_loss(torch.logsumexp(total, 1) - total[:, 0], events.weights)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name for name in parameters() if name not in (*UNTRAINED, "feature_step", "feature_keep")],
+)
 def test_gradients_agree_with_finite_differences(name: str) -> None:
     """Autograd through the fast weights equals central differences, for every entry of each."""
     slow, events = parameters(), tasks()
     slow[name].requires_grad_()
-    objective = outer_loss(losses(slow, events), events.weights)
-    (gradient,) = torch.autograd.grad(objective, [slow[name]])
+    (gradient,) = torch.autograd.grad(objective(slow, events, name), [slow[name]])
     flat = slow[name].detach().reshape(-1)
     for entry in range(flat.numel()):
         values = []
@@ -169,7 +304,7 @@ def test_gradients_agree_with_finite_differences(name: str) -> None:
             moved = flat.clone()
             moved[entry] += step
             at = {**slow, name: moved.reshape(slow[name].shape)}
-            values.append(float(outer_loss(losses(at, events), events.weights)))
+            values.append(float(objective(at, events, name)))
         numeric = (values[0] - values[1]) / 2e-6
         assert float(gradient.reshape(-1)[entry]) == pytest.approx(numeric, rel=1e-5, abs=1e-8)
     assert float(gradient.abs().max()) > 0
@@ -178,7 +313,7 @@ def test_gradients_agree_with_finite_differences(name: str) -> None:
 def test_learning_lowers_the_loss_of_a_planted_problem() -> None:
     """Users' next item is the successor of their last: gradient steps on all weights learn it."""
     generator = torch.Generator().manual_seed(3)
-    slow = {name: tensor.float() for name, tensor in parameters().items()}
+    slow = {name: kept.float() for name, kept in parameters().items() if name != "temperature"}
     slow["embedding"] *= 0
     slow["bias"] *= 0
     slow["theta"] *= 0
@@ -186,12 +321,17 @@ def test_learning_lowers_the_loss_of_a_planted_problem() -> None:
     others = (last[:, None] + torch.arange(1, ROWS)) % ROWS
     events = Tasks(
         candidates=others,
+        reranked=torch.zeros(64, ROWS - 1),
         log_q=torch.zeros(64, ROWS - 1),
         features=torch.zeros(64, ROWS - 1, F),
         window=last[:, None],
         gaps=torch.zeros(64, 1),
         situation=torch.zeros(64, C),
+        feature_weights=torch.zeros(64, 3, F),
         weights=torch.ones(64),
+        window_tokens=torch.full((ROWS, 1), -1),
+        candidate_tokens=torch.full((ROWS, 1), -1),
+        profile_tokens=torch.full((64, 1), -1),
     )
     for tensor in slow.values():
         tensor.requires_grad_()

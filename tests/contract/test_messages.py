@@ -64,6 +64,7 @@ recommended = st.builds(
     RecommendedItem,
     item=ids,
     score=floats,
+    probability=st.none() | floats,
     propensity=st.none() | floats,
     why=st.lists(texts, max_size=2),
 )

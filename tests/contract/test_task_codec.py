@@ -18,11 +18,15 @@ ARRAYS = (
     "users",
     "weights",
     "candidates",
+    "reranked",
     "log_q",
     "features",
     "window",
     "gaps",
     "situation",
+    "feature_weights",
+    "item_tokens",
+    "profile_tokens",
 )
 
 
@@ -40,11 +44,15 @@ def block(seed: int = 0, n: int = 3, m: int = 5, f: int = 4, window: int = 2) ->
         users=random.integers(0, 1 << 64, n, dtype=np.uint64),
         weights=random.random(n, np.float32),
         candidates=candidates,
+        reranked=random.integers(0, 2, (n, m), dtype=np.uint8),
         log_q=random.standard_normal((n, m), np.float32),
         features=random.standard_normal((n, m, f), np.float32).astype(np.float16).astype("f4"),
         window=random.integers(-1, 7, (n, window), dtype=np.int32),
         gaps=random.random((n, window), np.float32),
         situation=random.random((n, 8), np.float32),
+        feature_weights=random.random((n, 3, f), np.float32).astype(np.float16).astype("f4"),
+        item_tokens=random.integers(-1, 9, (7, f), dtype=np.int16),
+        profile_tokens=random.integers(-1, 9, (n, window), dtype=np.int16),
     )
 
 
@@ -97,7 +105,7 @@ def test_wrong_contents_are_refused() -> None:
     far = np.full((3, 5), 7, "<i4").tobytes()
     padded = np.full((3, 5), -1, "<i4").tobytes()
     wrong: dict[str, dict[str, object]] = {
-        "wire version 2": {"v": 2},
+        "wire version 3": {"v": 3},
         "has 36 bytes": {"arrays": {**wire["arrays"], "log_q": b"\0" * 36}},
         "'log_q' is missing": {
             "arrays": {name: raw for name, raw in wire["arrays"].items() if name != "log_q"}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from metarec_stream.catalogue.items import Items, make_known
 from metarec_stream.catalogue.neighbours import empty_relations, relate
-from metarec_stream.catalogue.popularity import count, empty_popularity
+from metarec_stream.catalogue.popularity import NO_BUCKET, count, empty_popularity
 from metarec_stream.catalogue.soft_state import Soft
 from metarec_stream.pipeline.adapt import Snapshots, empty_snapshots
 from metarec_stream.pipeline.features import FEATURES, POPULARITY_HALF_LIVES, SITUATION
@@ -25,6 +25,7 @@ from metarec_stream.pipeline.score import (
 ITEMS, RING, DIMENSIONS, NOW_S = 30, 8, 6, 1_700_000_000
 OWNED = [3, 7, 11]
 """The user's distinct items, newest first, gone back 30 s, 2 h and 3 days."""
+OWN_WEIGHTS = np.random.default_rng(3).normal(size=len(FEATURES)).astype(np.float32)
 GAPS_S = [30, 7_200, 3 * 86_400]
 
 
@@ -33,14 +34,15 @@ def soft_state() -> Soft:
     draw = np.random.default_rng(0)
     items = Items()
     items.announce([f"i{number}" for number in range(ITEMS)])
-    popularity = empty_popularity(items.capacity, POPULARITY_HALF_LIVES)
+    popularity = empty_popularity(items.capacity, POPULARITY_HALF_LIVES, slots=2, buckets=3)
     relations = empty_relations(items.capacity, 16, 1_000.0)
     for number in range(100):
         item = int(draw.integers(ITEMS))
         make_known(items.availability, item)
-        count(popularity, item, int(draw.integers(6, 20)), NOW_S - 5_000.0 + number)
-        relate(relations, draw.permutation(ITEMS)[:10].astype(np.int32), 10, item)
-    count(popularity, 3, 5, NOW_S - 30.0)
+        buckets = draw.integers(-1, 3, 2).astype(np.int16)
+        count(popularity, item, int(draw.integers(6, 20)), NOW_S - 5_000.0 + number, buckets)
+        relate(relations, draw.permutation(ITEMS)[:20].astype(np.int32), 20, item)
+    count(popularity, 3, 5, NOW_S - 30.0, np.full(2, NO_BUCKET, np.int16))
     return Soft(popularity, relations, items.availability)
 
 
@@ -53,6 +55,7 @@ def snapshot_of_user() -> Snapshots:
     snapshots.times[0, : len(OWNED)] = [(NOW_S - gap) * 1_000 for gap in GAPS_S]
     snapshots.counts[0, : len(OWNED)] = [3, 1, 2]
     snapshots.length[0] = len(OWNED)
+    snapshots.buckets[0] = [2, NO_BUCKET, NO_BUCKET, NO_BUCKET]
     snapshots.situation[0] = np.linspace(0.2, 1.0, len(SITUATION))
     return snapshots
 
@@ -68,8 +71,8 @@ def scored(
     embedding = draw.normal(size=(DIMENSIONS, capacity)).astype(np.float32)
     bias = draw.normal(size=capacity).astype(np.float32)
     touched = score_items(
-        snapshots, 0, query, embedding, bias, theta, soft.popularity, soft.relations,
-        soft.availability.penalty, ITEMS, scratch,
+        snapshots, 0, query, embedding, bias, theta, OWN_WEIGHTS, soft.popularity,
+        soft.relations, soft.availability.penalty, ITEMS, scratch,
     )  # fmt: skip
     scores = scratch.scores[:ITEMS].copy()
     x = np.zeros((ITEMS, len(FEATURES)), np.float32)
@@ -80,11 +83,11 @@ def scored(
 
 
 def test_a_score_is_the_sum_that_the_learner_computes() -> None:
-    """q·E + b + x·(θ·c) for every item, with every feature weighted; no mark is left behind."""
+    """q·E + b + x·(θ·c + δ) for every item, with every feature weighted; no mark is left behind."""
     theta = np.random.default_rng(2).normal(size=(len(FEATURES), len(SITUATION)))
     soft, snapshots = soft_state(), snapshot_of_user()
     scores, x, taste, scratch = scored(soft, snapshots, theta.astype(np.float32))
-    expected = taste + x @ (theta @ snapshots.situation[0])
+    expected = taste + x @ (theta @ snapshots.situation[0] + OWN_WEIGHTS)
     np.testing.assert_allclose(scores, expected, rtol=1e-3, atol=2e-3)
     assert (scratch.mark == -1).all()
 

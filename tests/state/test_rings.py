@@ -6,7 +6,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metarec_stream.state.rings import Rings, distinct_of, empty_rings, insert, window_of
+from metarec_stream.state.rings import (
+    Rings,
+    distinct_of,
+    empty_rings,
+    insert,
+    rejected_of,
+    window_of,
+)
 
 WEIGHTS = np.array([1.0, -1.0], np.float32)
 """Kind 0 is wanted, kind 1 is not."""
@@ -84,3 +91,17 @@ def test_repeat_bits_say_which_wanted_events_were_repeats() -> None:
     """The newest event is bit 0; an unwanted event neither counts nor makes a repeat."""
     rings = filled([(1, 0, 1), (2, 1, 2), (1, 0, 3), (2, 0, 4), (2, 0, 5)])
     assert int(rings.repeats[0]) == 0b0101
+
+
+@given(events)
+def test_an_item_is_rejected_by_the_newest_event_on_it(inserted: list[Event]) -> None:
+    """Those turned down last, by recency, with the weight; the scratch marks are clean after."""
+    newest: dict[int, int] = {}
+    for item, kind, _ in expected(inserted):
+        newest.setdefault(item, kind)
+    mark = np.full(4, -1, np.int32)
+    items, strength = np.zeros(CAPACITY, np.int32), np.zeros(CAPACITY, np.float32)
+    count = rejected_of(filled(inserted), 0, WEIGHTS, mark, items, strength)
+    assert items[:count].tolist() == [item for item, kind in newest.items() if kind == 1]
+    assert strength[:count].tolist() == [-1.0] * count
+    assert (mark == -1).all()

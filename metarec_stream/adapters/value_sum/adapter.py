@@ -5,10 +5,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from metarec_stream.adapters.protocol import FastWeights, Steps
+from metarec_stream.adapters.protocol import FastWeights, Reranker, Steps
 from metarec_stream.adapters.value_sum import online
+from metarec_stream.adapters.value_sum.content import add_means
 from metarec_stream.adapters.value_sum.online import ValueSumWeights
-from metarec_stream.adapters.value_sum.parameters import NAME, TABLES, hashed_value, version_zero
+from metarec_stream.adapters.value_sum.parameters import (
+    CONTENT,
+    NAME,
+    PROFILE,
+    hashed_value,
+    shape_in,
+    version_zero,
+)
 from metarec_stream.adapters.value_sum.settings import ValueSumSettings
 from metarec_stream.contract.meta_version import MetaVersion
 from metarec_stream.errors import Degraded
@@ -24,7 +32,7 @@ class ValueSum:
         self, settings: ValueSumSettings, features: tuple[str, ...], situation: int
     ) -> None:
         self._settings = settings
-        self._zero = version_zero(settings.dimensions, settings.time_scales, features, situation)
+        self._zero = version_zero(settings, features, situation)
 
     @property
     def dimensions(self) -> int:
@@ -79,6 +87,12 @@ class ValueSum:
             step=1.0 / (1.0 + np.exp(-given["step_decay"].astype(np.float64))),
             rate=np.exp(-given["log_time_scale"].astype(np.float64)) / 1000.0,
             theta=np.ascontiguousarray(given["theta"]),
+            feature_step=np.exp(given["feature_step"]),
+            feature_keep=(1 / (1 + np.exp(-given["feature_keep"]))).astype(np.float32),
+            reranker=Reranker(
+                *(np.ascontiguousarray(given[f"rerank_{name}"]) for name in Reranker._fields)
+            ),
+            temperature=np.exp(given["temperature"]),
             version=np.array([version.version], np.int64),
         )
 
@@ -91,6 +105,31 @@ class ValueSum:
         slow.value[number] = start if row is None else given["value"][row]
         slow.embedding[:, number] = 0.0 if row is None else given["embedding"][row]
         slow.bias[number] = 0.0 if row is None else given["bias"][row]
+
+    def values(self, slow: ValueSumWeights, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The value vectors [numbers, d] of these items."""
+        return slow.value[numbers]
+
+    def add_content(
+        self,
+        slow: ValueSumWeights,
+        version: MetaVersion,
+        numbers: NDArray[np.int64],
+        tokens: NDArray[np.int16],
+    ) -> None:
+        """Add to the rows of items, just placed, what the version says of their tokens."""
+        told = {table: version.parameters[name] for table, name in CONTENT.items()}
+        add_means(slow.value, numbers, tokens, told["value"])
+        add_means(slow.embedding.T, numbers, tokens, told["embedding"])
+        add_means(slow.bias, numbers, tokens, told["bias"])
+
+    def profile_starts(
+        self, version: MetaVersion, tokens: NDArray[np.int16]
+    ) -> NDArray[np.float32]:
+        """What profiles of these tokens [n, K] add to the start [n, d] of their users' queries."""
+        starts = np.zeros((len(tokens), self.dimensions), np.float32)
+        add_means(starts, np.arange(len(tokens)), tokens, version.parameters[PROFILE])
+        return starts
 
     def grow(self, slow: ValueSumWeights, capacity: int) -> ValueSumWeights:
         """The same weights with room for more items."""
@@ -120,7 +159,10 @@ class ValueSum:
         snapshot_time: NDArray[np.int64],
         queries: NDArray[np.float32],
     ) -> None:
-        """Move the fast weights along the steps; write the query [R, d] of each snapshot."""
+        """Move the fast weights along the steps; write the query [R, d] of each snapshot.
+
+        On entry `queries` holds what the users' profiles add to the start, zeros for none.
+        """
         online.follow(slow, fast, steps, snapshot_time, queries)
 
     def _check(self, version: MetaVersion) -> None:
@@ -130,8 +172,7 @@ class ValueSum:
                 f"this process runs {NAME!r}: keep the live version; set both alike"
             )
         for name, expected in self._zero.parameters.items():
-            table = name in TABLES
-            shape = (len(version.items), *expected.shape[1:]) if table else expected.shape
+            shape = shape_in(version, name, expected)
             given = version.parameters.get(name)
             if given is None or given.shape != shape:
                 raise Degraded(

@@ -15,7 +15,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from metarec_stream.adapters.protocol import NOTHING, PUSH, REFRESH, FastWeights, Steps
+from metarec_stream.adapters.protocol import (
+    NOTHING,
+    PUSH,
+    REFRESH,
+    FastWeights,
+    Reranker,
+    Steps,
+)
 from metarec_stream.adapters.value_sum.parameters import LAYER_NORM_EPSILON
 from metarec_stream.compiled import compiled
 
@@ -41,6 +48,13 @@ class ValueSumWeights(NamedTuple):
     """[H] 1 / time scale, per millisecond."""
     theta: NDArray[np.float32]
     """[F, C]."""
+    feature_step: NDArray[np.float32]
+    """[F] α."""
+    feature_keep: NDArray[np.float32]
+    """[F] ρ."""
+    reranker: Reranker
+    temperature: NDArray[np.float32]
+    """[1]."""
     version: NDArray[np.int64]
     """[1]."""
 
@@ -120,11 +134,14 @@ def query(
     mixed: NDArray[np.float32],
     result: NDArray[np.float32],
 ) -> None:
-    """The user's query vector [d] at a moment; `mixed` [d] is scratch."""
+    """The user's query vector [d] at a moment; `mixed` [d] is scratch.
+
+    On entry `result` holds what the user's profile adds to the start, zeros for none.
+    """
     scales, dimensions, _ = slow.mixing.shape
     values = fast.values[user]
     for axis in range(dimensions):
-        mixed[axis] = slow.start[axis]
+        mixed[axis] = slow.start[axis] + result[axis]
     for scale in range(scales):
         decay = _decay(slow, scale, now - fast.time[user])
         total = values[scales * dimensions + scale] * decay
@@ -190,7 +207,10 @@ def follow(
     snapshot_time: NDArray[np.int64],
     queries: NDArray[np.float32],
 ) -> None:
-    """Move the fast weights along the steps; write the query [R, d] of each snapshot."""
+    """Move the fast weights along the steps; write the query [R, d] of each snapshot.
+
+    On entry `queries` holds what the users' profiles add to the start, zeros for none.
+    """
     mixed = np.zeros(slow.start.shape[0], np.float32)
     for number in range(steps.user.shape[0]):
         before = steps.before[number]

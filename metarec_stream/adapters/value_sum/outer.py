@@ -15,10 +15,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from metarec_stream.adapters.value_sum.parameters import LAYER_NORM_EPSILON, LEAST_WEIGHT
+from metarec_stream.adapters.protocol import RERANK_SCORE_LIMIT, RERANK_SCORE_SCALE
+from metarec_stream.adapters.value_sum.parameters import (
+    CONTENT,
+    LAYER_NORM_EPSILON,
+    LEAST_WEIGHT,
+    PROFILE,
+)
 
 Parameters = dict[str, Tensor]
 """By the names of `parameters`; the tables hold the rows in use."""
+
+
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Shares of the re-ranker that are compared on events before they are learned."""
+LOG_TEMPERATURES = tuple(0.125 * step for step in range(-6, 7))
+"""Logarithms of the temperatures that are compared likewise: from 0.47 to 2.1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +39,8 @@ class Tasks:
 
     candidates: Tensor
     """int64 [n, M], the item that came in column 0."""
+    reranked: Tensor
+    """[n, M] 1 for those whose score the re-ranker adds to, else 0."""
     log_q: Tensor
     """[n, M]"""
     features: Tensor
@@ -37,12 +51,57 @@ class Tasks:
     """[n, L] seconds."""
     situation: Tensor
     """[n, C]"""
+    feature_weights: Tensor
+    """[n, 3, F] the users' own weights δ of the features, ∂δ/∂α and ∂δ/∂ρ."""
     weights: Tensor
     """[n]"""
+    window_tokens: Tensor
+    """int64 [rows in use of value, K] tokens of the items that windows hold; K is 0 without any."""
+    candidate_tokens: Tensor
+    """int64 [rows in use of embedding and bias, K] the same of the candidates."""
+    profile_tokens: Tensor
+    """int64 [n, K] tokens of the users' profiles."""
 
 
-def queries(parameters: Parameters, window: Tensor, gaps: Tensor) -> Tensor:
-    """The query q [n, d] of users whose last distinct items are window [n, L], gaps [n, L] ago."""
+def with_tokens(rows: Tensor, told: Tensor | None, tokens: Tensor) -> Tensor:
+    """Rows [R, …] plus the means of `told` over their tokens [R, K]; as they are without any."""
+    if told is None:
+        return rows
+    given = (tokens >= 0).to(told.dtype)
+    shares = given / given.sum(1, keepdim=True).clamp(min=1)
+    table = told if told.ndim > 1 else told[:, None]
+    means = functional.embedding_bag(
+        tokens.clamp(min=0), table, per_sample_weights=shares, mode="sum"
+    )
+    return rows + (means if told.ndim > 1 else means[:, 0])
+
+
+def item_tables(parameters: Parameters, tasks: Tasks) -> Parameters:
+    """The parameters with the tables' rows in use as they are served: content added to them."""
+    tokens = {"value": tasks.window_tokens}
+    served = {
+        table: with_tokens(
+            parameters[table],
+            parameters.get(name),
+            tokens.get(table, tasks.candidate_tokens),
+        )
+        for table, name in CONTENT.items()
+    }
+    return {**parameters, **served}
+
+
+def starts(parameters: Parameters, tasks: Tasks) -> Tensor:
+    """What the queries start from: [d], or [n, d] where users have profiles."""
+    return with_tokens(parameters["start"], parameters.get(PROFILE), tasks.profile_tokens)
+
+
+def queries(
+    parameters: Parameters, window: Tensor, gaps: Tensor, start: Tensor | None = None
+) -> Tensor:
+    """The query q [n, d] of users whose last distinct items are window [n, L], gaps [n, L] ago.
+
+    start: [d] or [n, d], the parameter if none is given.
+    """
     steps = torch.arange(window.shape[1], device=gaps.device, dtype=gaps.dtype)
     log_step = functional.logsigmoid(parameters["step_decay"])
     rate = torch.exp(-parameters["log_time_scale"])
@@ -53,28 +112,107 @@ def queries(parameters: Parameters, window: Tensor, gaps: Tensor) -> Tensor:
     sums = torch.bmm(heard, values) * torch.rsqrt(1.0 + weights.sum(-1, keepdim=True))
     mixed = sums.flatten(1) @ parameters["mixing"].flatten(0, 1)
     return functional.layer_norm(
-        parameters["start"] + mixed,
+        (parameters["start"] if start is None else start) + mixed,
         parameters["start"].shape,
         weight=parameters["gain"],
         eps=LAYER_NORM_EPSILON,
     )
 
 
-def scores(parameters: Parameters, tasks: Tasks) -> Tensor:
-    """The scores [n, M] of the candidates with their logQ correction; padding is -infinity."""
-    query = queries(parameters, tasks.window, tasks.gaps)
+def own_weights(parameters: Parameters, feature_weights: Tensor) -> Tensor:
+    """The users' own weights δ [n, F], whose gradient reaches α and ρ through the traces.
+
+    Their value is the logged one: what is added is zero, and moves with α and ρ alone.
+    """
+    delta, by_step, by_keep = feature_weights.unbind(1)
+    step = torch.exp(parameters["feature_step"])
+    keep = torch.sigmoid(parameters["feature_keep"])
+    return delta + (step - step.detach()) * by_step + (keep - keep.detach()) * by_keep
+
+
+def first_scores(parameters: Parameters, tasks: Tasks) -> Tensor:
+    """The scores [n, M] of the candidates before the re-ranker, without logQ correction."""
+    parameters = item_tables(parameters, tasks)
+    query = queries(parameters, tasks.window, tasks.gaps, starts(parameters, tasks))
     rows = tasks.candidates.clamp(min=0)
     taste = functional.embedding(rows, parameters["embedding"]) @ query[:, :, None]
     known = functional.embedding(rows, parameters["bias"][:, None])
     feature_weights = tasks.situation @ parameters["theta"].T
+    feature_weights = feature_weights + own_weights(parameters, tasks.feature_weights)
     told = tasks.features @ feature_weights[:, :, None]
-    total = (taste + known + told).squeeze(-1) + tasks.log_q
-    return total.masked_fill(tasks.candidates < 0, -math.inf)
+    return (taste + known + told).squeeze(-1)
+
+
+def residuals(parameters: Parameters, tasks: Tasks, first: Tensor) -> Tensor:
+    """What the re-ranker says [n, M] about candidates of these scores; 0 where it did not look."""
+    weights, features = parameters["rerank_first"], tasks.features.shape[2]
+    score = RERANK_SCORE_SCALE * first.clamp(-RERANK_SCORE_LIMIT, RERANK_SCORE_LIMIT)
+    common = tasks.situation @ weights[features + 1 :] + parameters["rerank_first_bias"]
+    hidden = tasks.features @ weights[:features] + score[:, :, None] * weights[features]
+    hidden = torch.relu(hidden + common[:, None, :])
+    hidden = torch.relu(hidden @ parameters["rerank_second"] + parameters["rerank_second_bias"])
+    return (hidden @ parameters["rerank_last"]) * tasks.reranked
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Of the candidates of n events, with their logQ correction; padding is -infinity."""
+
+    first: Tensor
+    """[n, M] before the re-ranker."""
+    residual: Tensor
+    """[n, M] what it says of them, having seen `first` as it is: no gradient goes back there."""
+
+    def of_share(self, share: Tensor | float) -> Tensor:
+        """The scores [n, M] with a share of the re-ranker's word."""
+        return self.first + share * self.residual
+
+
+def scores(parameters: Parameters, tasks: Tasks) -> Scores:
+    """The scores of the candidates."""
+    first = first_scores(parameters, tasks)
+    residual = residuals(parameters, tasks, first.detach())
+    corrected = (first + tasks.log_q).masked_fill(tasks.candidates < 0, -math.inf)
+    return Scores(corrected, residual)
 
 
 def losses(parameters: Parameters, tasks: Tasks) -> Tensor:
-    """The loss [n] of each event: softmax cross-entropy of the item that came, unweighted."""
-    total = scores(parameters, tasks)
+    """The loss [n] of each event as it is served: softmax cross-entropy, unweighted."""
+    return _cross_entropy(scores(parameters, tasks).of_share(parameters["rerank_share"]))
+
+
+def losses_by_share(found: Scores) -> Tensor:
+    """The losses [shares, n] with each of SHARES of the re-ranker."""
+    return torch.stack([_cross_entropy(found.of_share(share)) for share in SHARES])
+
+
+def losses_by_temperature(found: Scores, log_q: Tensor, share: Tensor | float) -> Tensor:
+    """The losses [temperatures, n] with each of LOG_TEMPERATURES, at a share of the re-ranker.
+
+    The logQ correction [n, M] stands for how many candidates one is, whatever the temperature.
+    """
+    plain = found.of_share(share) - log_q
+    return torch.stack(
+        [_cross_entropy(plain * math.exp(-each) + log_q) for each in LOG_TEMPERATURES]
+    )
+
+
+def training_losses(parameters: Parameters, tasks: Tasks) -> tuple[Tensor, Tensor]:
+    """What is minimised [n], and the loss [n] of each event as it is served.
+
+    Minimised is the loss without the re-ranker plus the loss with all of it on top of scores that
+    it cannot move: so the scores are as good without it, and it may be left out where it errs.
+    """
+    found = scores(parameters, tasks)
+    on_top = Scores(found.first.detach(), found.residual)
+    minimised = _cross_entropy(found.first) + _cross_entropy(on_top.of_share(1.0))
+    with torch.no_grad():
+        served = _cross_entropy(on_top.of_share(parameters["rerank_share"]))
+    return minimised, served
+
+
+def _cross_entropy(total: Tensor) -> Tensor:
+    """Of the item that came, in column 0, among all candidates: [n]."""
     return torch.logsumexp(total, 1) - total[:, 0]
 
 

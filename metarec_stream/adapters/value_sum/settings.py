@@ -16,3 +16,11 @@ class ValueSumSettings(Section):
     """H: decays of the fast weights."""
     window: int = Field(20, ge=1, le=128)
     """L: distinct consecutive items of the ring that the fast weights sum over."""
+    content_buckets: int = Field(4096, ge=16, le=32768)
+    """Tokens of items (categories, tags, price, words of the title) that are told apart; more
+    share a bucket, by their hash. With another number the tokens that a published version knows
+    mean something else: change it together with `topics.meta`."""
+    profile_buckets: int = Field(1024, ge=16, le=32768)
+    """The same for attributes of users' profiles."""
+    rerank_units: int = Field(32, ge=4, le=256)
+    """R: hidden units in each of the two layers of the re-ranker."""
