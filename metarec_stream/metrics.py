@@ -36,6 +36,12 @@ class ConsumerMetrics:
             ["reason"],
             registry=registry,
         )
+        self.rejected_profiles = Counter(
+            "metarec_profiles_rejected",
+            "Records of the users topic that could not be taken, by reason.",
+            ["reason"],
+            registry=registry,
+        )
         self.misplaced = Counter(
             "metarec_misplaced",
             "Accepted interactions whose key is not the user, or whose partition is not the key's.",
@@ -103,6 +109,17 @@ class ConsumerMetrics:
             ["model"],
             registry=registry,
         )
+        self.prequential_expected_hits = Counter(
+            "metarec_prequential_expected_hits_at_10",
+            "Sum of the probabilities of the model's first 10: its hits, where these are right.",
+            registry=registry,
+        )
+        self.calibration_error = Gauge(
+            "metarec_calibration_error",
+            "Mean probability of the model's first 10 against their hit rate, by how much they "
+            "differ on the newest prequential events.",
+            registry=registry,
+        )
         self.prequential_reciprocal_rank = Counter(
             "metarec_prequential_reciprocal_rank",
             "Sum of 1 / rank of the event's item, by model.",
@@ -164,7 +181,7 @@ class LearnerMetrics:
         )
         self.gate_decisions = Counter(
             "metarec_gate_decisions",
-            "Decisions of the gate (published, held, refused).",
+            "Decisions of the gate (published, held, refused, withdrawn).",
             ["decision"],
             registry=registry,
         )
@@ -182,5 +199,10 @@ class LearnerMetrics:
             buckets=_STAGE_BUCKETS,
             registry=registry,
         )
-        for decision in ("published", "held", "refused"):
+        self.checkpoint_written = Gauge(
+            "metarec_learner_checkpoint_timestamp_seconds",
+            "When the learner's newest checkpoint was written.",
+            registry=registry,
+        )
+        for decision in ("published", "held", "refused", "withdrawn"):
             self.gate_decisions.labels(decision)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,11 +17,13 @@ class ReplayBuffer:
 
     The first half of the slots is a ring of the newest events. What falls out of it enters the
     second half, a uniform sample of everything that ever fell out (reservoir sampling, Vitter 1985,
-    algorithm R). `candidates`: how many there is room for; more make every slot wider.
+    algorithm R). `candidates`: how many there is room for; more make every slot wider. `balance`:
+    `learn.replay_balance`.
     """
 
-    def __init__(self, capacity: int, seed: int, candidates: int = 1) -> None:
+    def __init__(self, capacity: int, seed: int, candidates: int = 1, balance: float = 0.0) -> None:
         self._candidates = candidates
+        self._balance = balance
         self._newest = (capacity + 1) // 2
         self._older = capacity - self._newest
         self._arrays: dict[str, NDArray[Any]] = {}
@@ -37,11 +41,57 @@ class ReplayBuffer:
             self._add_to_ring(events.take(slice(start, start + self._newest)))
 
     def draw(self, count: int) -> TaskEvents:
-        """Events drawn uniformly, with replacement, from all that is kept."""
-        kept = self._random.integers(0, len(self), count)
-        in_ring = min(self._added, self._newest)
-        slots = np.where(kept < in_ring, kept, kept - in_ring + self._newest)
+        """Events drawn with replacement from all that is kept: uniformly, or balanced by item."""
+        slots = self._slots(self._added)
+        if self._balance == 0:
+            return self._at(slots[self._random.integers(0, len(slots), count)])
+        _, item, events = np.unique(
+            self._arrays["candidates"][slots, 0], return_inverse=True, return_counts=True
+        )
+        summed = np.cumsum((events.astype(np.float64) ** -self._balance)[item])
+        places = np.searchsorted(summed, self._random.random(count) * summed[-1], side="right")
+        return self._at(slots[places])
+
+    def draw_newest(self, count: int, newest: int) -> TaskEvents:
+        """The same from the newest so many, or the ring if that is less."""
+        newest = min(newest, self._added, self._newest)
+        back = self._random.integers(0, newest, count)
+        return self._at((self._added - 1 - back) % self._newest)
+
+    @property
+    def added(self) -> int:
+        """Events that were ever added."""
+        return self._added
+
+    def random_state(self) -> str:
+        """Of what draws, as JSON: its numbers have 128 bits."""
+        return json.dumps(self._random.bit_generator.state)
+
+    def kept(self) -> dict[str, NDArray[Any]]:
+        """The events that are kept, by field; the ring's slots first, then the reservoir's."""
+        slots = self._slots(self._added)
+        return {name: array[slots] for name, array in self._arrays.items()}
+
+    def restore(self, kept: Mapping[str, NDArray[Any]], added: int, random_state: str) -> None:
+        """Become what a buffer of the same capacity was."""
+        self._added = added
+        self._random.bit_generator.state = json.loads(random_state)
+        if not added:
+            return
+        slots = self._slots(added)
+        capacity = self._newest + self._older
+        for name, array in kept.items():
+            self._arrays[name] = np.zeros((capacity, *array.shape[1:]), array.dtype)
+            self._arrays[name][slots] = array
+
+    def _at(self, slots: NDArray[np.int64]) -> TaskEvents:
         return TaskEvents(**{name: self._arrays[name][slots] for name in FIELDS})
+
+    def _slots(self, added: int) -> NDArray[np.int64]:
+        """The slots in use after so many events."""
+        ring = np.arange(min(added, self._newest))
+        sampled = np.arange(min(max(0, added - self._newest), self._older))
+        return np.concatenate([ring, self._newest + sampled])
 
     def _fit(self, events: TaskEvents) -> None:
         for name, array in events.arrays().items():

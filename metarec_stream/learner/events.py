@@ -12,19 +12,35 @@ from numpy.typing import NDArray
 from metarec_stream.contract.task import TaskBlock
 from metarec_stream.errors import Degraded
 
-FIELDS = ("weights", "candidates", "log_q", "features", "window", "gaps", "situation")
-CANDIDATE_FIELDS = ("candidates", "log_q", "features")
-PADDING = {"candidates": -1, "window": -1}
+FIELDS = (
+    "users",
+    "weights",
+    "candidates",
+    "reranked",
+    "log_q",
+    "features",
+    "window",
+    "gaps",
+    "situation",
+    "feature_weights",
+    "profile_tokens",
+)
+CANDIDATE_FIELDS = ("candidates", "reranked", "log_q", "features")
+PADDING = {"candidates": -1, "window": -1, "profile_tokens": -1}
 
 
 @dataclass(frozen=True, slots=True)
 class TaskEvents:
     """n events with M candidates, F features, a window of L and a situation of C; -1 pads."""
 
+    users: NDArray[np.uint64]
+    """[n] hashes of the user ids."""
     weights: NDArray[np.float32]
     """[n], above 0"""
     candidates: NDArray[np.int32]
     """[n, M], the item that came in column 0."""
+    reranked: NDArray[np.uint8]
+    """[n, M] 1 for those whose score the re-ranker adds to."""
     log_q: NDArray[np.float32]
     """[n, M]"""
     features: NDArray[np.float16]
@@ -35,6 +51,10 @@ class TaskEvents:
     """[n, L] seconds."""
     situation: NDArray[np.float32]
     """[n, C]"""
+    feature_weights: NDArray[np.float16]
+    """[n, 3, F] the users' own weights of the features and their two traces, as of the events."""
+    profile_tokens: NDArray[np.int16]
+    """[n, A] tokens of the users' profiles as of the events."""
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -76,8 +96,8 @@ def require_learnable(block: TaskBlock, theta_shape: tuple[int, int]) -> None:
             f"task block refused: partition {block.partition} has {shape} features and situation, "
             f"the live version {theta_shape}; run learner and consumers of the same release"
         )
-    floats = (block.weights, block.log_q, block.features, block.gaps, block.situation)
-    if not all(np.isfinite(array).all() for array in floats):
+    floats = ("weights", "log_q", "features", "gaps", "situation", "feature_weights")
+    if not all(np.isfinite(getattr(block, name)).all() for name in floats):
         raise Degraded(f"task block refused: partition {block.partition} has numbers not finite")
 
 
@@ -89,12 +109,16 @@ def events_of(block: TaskBlock, rows: NDArray[np.int32]) -> TaskEvents:
     """
     row_of = np.append(rows, np.int32(-1))
     events = TaskEvents(
+        users=block.users,
         weights=block.weights,
         candidates=row_of[block.candidates],
+        reranked=block.reranked,
         log_q=block.log_q,
         features=block.features.astype(np.float16),
         window=row_of[block.window],
         gaps=block.gaps,
         situation=block.situation,
+        feature_weights=block.feature_weights.astype(np.float16),
+        profile_tokens=block.profile_tokens,
     )
     return events.take((block.weights > 0) & (block.candidates[:, 1:] >= 0).any(1))

@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metarec_stream.adapters.value_sum.outer import Tasks, losses, outer_loss
-from metarec_stream.errors import Fatal
+from metarec_stream.adapters.value_sum.outer import (
+    LOG_TEMPERATURES,
+    SHARES,
+    Tasks,
+    losses_by_share,
+    losses_by_temperature,
+    scores,
+    training_losses,
+)
+from metarec_stream.adapters.value_sum.parameters import CONTENT, NETWORK, PROFILE, UNTRAINED
+from metarec_stream.catalogue.content import TokenRows, narrowed
 from metarec_stream.learner.events import TaskEvents
+from metarec_stream.learner.processes import Processes
 from metarec_stream.learner.settings import LearnSettings
 from metarec_stream.learner.tables import RowsInUse, SlowWeights, on_device, with_room
 
 _ADAM_DECAYS = (0.9, 0.99)
+_ADAM_EPSILON = 1e-6
+"""Well above rounding: a parameter that the loss does not depend on must not follow its noise."""
 _ADAGRAD_EPSILON = 1e-7
 _TIME_SCALE_RATE = 5.0
 """The time scales are logarithms of seconds and have further to go than the other weights."""
+_NUMBERS = ("candidates", "window", "window_tokens", "candidate_tokens", "profile_tokens")
+"""Fields of tasks that are numbers of rows; all others are quantities."""
 
+_CHOICE_HALF_LIFE = 8_192.0
+"""Events after which what they told of a parameter chosen from a few values counts half."""
 
-def prepare_device(settings: LearnSettings) -> torch.device:
-    """The device the outer loop runs on; Fatal if the one asked for is not there.
-
-    Also holds torch, in the whole process, to the number of threads that is set.
-    """
-    torch.set_num_threads(settings.threads)
-    available = torch.cuda.is_available()
-    if settings.device == "cuda" and not available:
-        raise Fatal(
-            "learn.device is cuda and this machine has no usable GPU: "
-            "set METAREC_LEARN__DEVICE=auto or cpu"
-        )
-    return torch.device("cuda" if available and settings.device != "cpu" else "cpu")
+Arrays = Mapping[str, NDArray[Any]]
 
 
 class RowAdagrad:
@@ -39,13 +47,14 @@ class RowAdagrad:
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
-        self._squares: dict[str, Tensor] = {}
+        self.squares: dict[str, Tensor] = {}
+        """By table: the sum of squared gradients of each row that was ever used, zeros after."""
 
     @torch.no_grad()
     def step(self, name: str, table: Tensor, rows: Tensor, gradient: Tensor) -> None:
         """Move distinct rows of a table."""
-        squares = with_room(self._squares.get(name, table[:0].clone()), table.shape[0])
-        self._squares[name] = squares
+        squares = with_room(self.squares.get(name, table[:0].clone()), table.shape[0])
+        self.squares[name] = squares
         total = squares[rows].addcmul_(gradient, gradient)
         squares[rows] = total
         table.index_add_(0, rows, gradient / (total.sqrt() + _ADAGRAD_EPSILON), alpha=-self._rate)
@@ -54,83 +63,204 @@ class RowAdagrad:
 class OuterLoop:
     """Scores events under any slow weights, and moves the candidate's.
 
-    The tables move by row-lazy Adagrad, the small parameters by Adam.
+    The tables move by row-lazy Adagrad, the small parameters by Adam. Of several processes each
+    takes its share of a block that all know; they move by the same sum of gradients, so that their
+    candidates stay the same to the last bit.
     """
 
-    def __init__(self, settings: LearnSettings, candidate: SlowWeights) -> None:
+    def __init__(
+        self,
+        settings: LearnSettings,
+        candidate: SlowWeights,
+        processes: Processes,
+        content: TokenRows,
+    ) -> None:
         self._settings = settings
         self._candidate = candidate
-        self._device = candidate.small["start"].device
+        self._processes = processes
         self._rows = RowsInUse()
+        self._content = content
         self._adagrad = RowAdagrad(settings.table_rate)
+        self._told = {
+            "rerank_share": torch.zeros(len(SHARES), device=processes.device),
+            "temperature": torch.zeros(len(LOG_TEMPERATURES), device=processes.device),
+        }
+        """By parameter that is chosen: the loss with each value, of the events judged so far."""
         self.restart()
 
     def restart(self) -> None:
         """Take the candidate's present small parameters as the parent's, and forget Adam's past."""
-        small = self._candidate.small
-        self._parent = {name: tensor.detach().clone() for name, tensor in small.items()}
+        trained = self._trained()
+        self._parent = {name: tensor.detach().clone() for name, tensor in trained.items()}
         rates = {
             "theta": self._settings.features_rate,
             "log_time_scale": self._settings.weights_rate * _TIME_SCALE_RATE,
+            "feature_step": self._settings.feature_step_rate,
+            "feature_keep": self._settings.feature_step_rate,
+            **dict.fromkeys(NETWORK, self._settings.rerank_rate),
         }
         groups = [
             {
                 "params": [tensor.requires_grad_()],
                 "lr": rates.get(name, self._settings.weights_rate),
             }
-            for name, tensor in small.items()
+            for name, tensor in trained.items()
         ]
-        self._adam = torch.optim.Adam(groups, betas=_ADAM_DECAYS)
+        self._adam = torch.optim.Adam(groups, betas=_ADAM_DECAYS, eps=_ADAM_EPSILON)
 
     def adopt_parent(self) -> None:
         """The candidate has become the live version: from now on it is the parent."""
-        for name, tensor in self._candidate.small.items():
+        for name, tensor in self._trained().items():
             self._parent[name].copy_(tensor.detach())
 
+    def tensors(self) -> dict[str, Tensor]:
+        """What it remembers of past steps: `parent/…`, `adagrad/…`, `adam/<parameter>/…`."""
+        squares, length = self._adagrad.squares, self._candidate.length
+        adam = {
+            f"adam/{name}/{part}": kept
+            for name, tensor in self._trained().items()
+            for part, kept in self._adam.state[tensor].items()
+        }
+        return {
+            **{f"told/{name}": losses for name, losses in self._told.items()},
+            **{f"parent/{name}": tensor for name, tensor in self._parent.items()},
+            **{f"adagrad/{name}": tensor[: length(name)] for name, tensor in squares.items()},
+            **adam,
+        }
+
+    def restore(self, arrays: Arrays) -> None:
+        """Go on from what another one remembered, of the same candidate."""
+        device = self._processes.device
+        for name, losses in self._told.items():
+            if f"told/{name}" in arrays:
+                losses.copy_(torch.tensor(arrays[f"told/{name}"]))
+        for name, tensor in self._trained().items():
+            if f"parent/{name}" in arrays:
+                self._parent[name].copy_(torch.tensor(arrays[f"parent/{name}"]))
+            for part in ("step", "exp_avg", "exp_avg_sq"):
+                if f"adam/{name}/{part}" in arrays:
+                    kept = torch.tensor(arrays[f"adam/{name}/{part}"])
+                    # Adam counts steps on the CPU, wherever the parameters are.
+                    self._adam.state[tensor][part] = kept if part == "step" else kept.to(device)
+        for name in self._candidate.tables:
+            if f"adagrad/{name}" in arrays:
+                self._adagrad.squares[name] = torch.tensor(arrays[f"adagrad/{name}"], device=device)
+
     @torch.no_grad()
-    def score(self, weights: SlowWeights, events: TaskEvents) -> NDArray[np.float32]:
-        """The loss of each event, nothing learned."""
-        tasks, rows = self._prepare(weights, events)
-        return losses(weights.gather(rows), tasks).cpu().numpy()
+    def judge(self, live: SlowWeights, events: TaskEvents) -> NDArray[np.float32]:
+        """The live version's loss of each event, nothing learned from it but two settings.
+
+        They are the share of the re-ranker that the candidate serves, and the temperature of its
+        probabilities: the best ones on the events judged so far, the newest counting most. The
+        temperature is of the next event whatever its type, so events count alike there.
+        """
+        tasks, rows, share = self._prepare(live, events)
+        with self._processes.matrix_products():
+            found = scores(live.gather(rows), tasks)
+        chosen = self._candidate.small["rerank_share"]
+        tempered = losses_by_temperature(found, tasks.log_q, chosen)
+        each, by_temperature = self._processes.summed(
+            [_spread(mine, share, len(events)) for mine in (losses_by_share(found), tempered)]
+        )
+        weights = on_device(events.weights, each.device)
+        self._choose("rerank_share", SHARES, each @ weights, len(events))
+        self._choose("temperature", LOG_TEMPERATURES, by_temperature.sum(1), len(events))
+        served = int((live.small["rerank_share"] * (len(SHARES) - 1)).round())
+        return each[served].cpu().numpy()
+
+    def _choose(self, name: str, values: tuple[float, ...], told: Tensor, events: int) -> None:
+        """Give the candidate the value of least loss; `told` is that of these events with each."""
+        if not _finite([told]):
+            return
+        losses = self._told[name]
+        losses.mul_(0.5 ** (events / _CHOICE_HALF_LIFE)).add_(told)
+        self._candidate.small[name].fill_(values[int(losses.argmin())])
 
     def step(self, events: TaskEvents) -> NDArray[np.float32] | None:
         """Move the candidate one step; the loss of each event before it.
 
         None if loss or gradient is not finite: then nothing has moved.
         """
-        tasks, rows = self._prepare(self._candidate, events)
+        tasks, rows, share = self._prepare(self._candidate, events)
         parameters = self._candidate.gather(rows)
-        used = {name: parameters[name].requires_grad_() for name in rows}
-        each = losses(parameters, tasks)
-        objective = outer_loss(each, tasks.weights) + self._penalty(parameters)
-        gradients = torch.autograd.grad(objective, list(parameters.values()))
-        by_name = dict(zip(parameters, gradients, strict=True))
-        if not self._finite(objective, gradients):
+        for name in rows:
+            parameters[name].requires_grad_()
+        with self._processes.matrix_products():
+            minimised, mine = training_losses(parameters, tasks)
+        weight = on_device(events.weights, mine.device).sum()
+        penalty = self._penalty(parameters) / self._processes.place.size
+        objective = (minimised * tasks.weights).sum() / weight + penalty
+        # A share without events uses no parameter: its gradient is zero, not missing.
+        moving = [*self._trained(), *rows]
+        gradients = torch.autograd.grad(
+            objective,
+            [parameters[name] for name in moving],
+            allow_unused=True,
+            materialize_grads=True,
+        )
+        spread = _spread(mine, share, len(events))
+        each, *summed = self._processes.summed([spread, objective.detach(), *gradients])
+        if not _finite(summed):
             return None
-        for name in used:
-            self._adagrad.step(name, self._candidate.tables[name], rows[name], by_name[name])
-        self._step_small(by_name)
-        return each.detach().cpu().numpy()
+        self._move(rows, dict(zip(moving, summed[1:], strict=True)))
+        return each.cpu().numpy()
 
-    def _prepare(self, weights: SlowWeights, events: TaskEvents) -> tuple[Tasks, dict[str, Tensor]]:
+    def _prepare(
+        self, weights: SlowWeights, events: TaskEvents
+    ) -> tuple[Tasks, dict[str, Tensor], slice]:
+        """This process's share of the events on the device, and the rows that all of them use."""
         value_rows, window = self._rows.distinct(events.window, weights.rows)
         item_rows, candidates = self._rows.distinct(events.candidates, weights.rows)
-        device = self._device
+        share, device = self._processes.share(len(events)), self._processes.device
+        tokens, token_rows = self._tokens_in_use(weights, value_rows, item_rows, events)
+        arrays = {**events.arrays(), "window": window, "candidates": candidates}
+        arrays["profile_tokens"] = tokens.pop("profile_tokens")
+        shared = {name: array[share] for name, array in arrays.items()} | tokens
+        fields = {field.name for field in dataclasses.fields(Tasks)}
+        tensors = {name: on_device(shared[name], device) for name in fields}
+        rows = {"value": value_rows, "embedding": item_rows, "bias": item_rows, **token_rows}
+        in_use = {name: on_device(numbers, device).long() for name, numbers in rows.items()}
         tasks = Tasks(
-            candidates=on_device(candidates, device).long(),
-            log_q=on_device(events.log_q, device),
-            features=on_device(events.features, device).float(),
-            window=on_device(window, device).long(),
-            gaps=on_device(events.gaps, device),
-            situation=on_device(events.situation, device),
-            weights=on_device(events.weights, device),
+            **{
+                name: tensor.long() if name in _NUMBERS else tensor.float()
+                for name, tensor in tensors.items()
+            }
         )
-        items = on_device(item_rows, device).long()
-        values = on_device(value_rows, device).long()
-        return tasks, {"value": values, "embedding": items, "bias": items}
+        return tasks, in_use, share
+
+    def _tokens_in_use(
+        self,
+        weights: SlowWeights,
+        value_rows: NDArray[np.int32],
+        item_rows: NDArray[np.int32],
+        events: TaskEvents,
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[np.int32]]]:
+        """The fields of tokens by their places in the rows in use, and these rows by table.
+
+        What nobody here has a token of adds no table: without content nothing is computed.
+        """
+        windows = narrowed(self._content.of(value_rows))
+        candidates = narrowed(self._content.of(item_rows))
+        found = {
+            "window_tokens": (windows, [CONTENT["value"]]),
+            "candidate_tokens": (candidates, [CONTENT["embedding"], CONTENT["bias"]]),
+            "profile_tokens": (narrowed(events.profile_tokens), [PROFILE]),
+        }
+        places: dict[str, NDArray[Any]] = {}
+        rows: dict[str, NDArray[np.int32]] = {}
+        for field, (tokens, tables) in found.items():
+            places[field] = tokens
+            if not tokens.size:
+                continue
+            highest = int(tokens.max())
+            for name in tables:
+                weights.open_tokens(name, highest)
+            used, places[field] = self._rows.distinct(tokens.astype(np.int32), highest + 1)
+            rows.update(dict.fromkeys(tables, used))
+        return places, rows
 
     def _penalty(self, parameters: dict[str, Tensor]) -> Tensor:
-        penalty = torch.zeros((), device=self._device)
+        penalty = torch.zeros((), device=self._processes.device)
         if self._settings.l2:
             squares = torch.stack([tensor.square().sum() for tensor in parameters.values()])
             penalty = penalty + self._settings.l2 * squares.sum()
@@ -142,13 +272,30 @@ class OuterLoop:
             penalty = penalty + self._settings.proximal * torch.stack(moved).sum()
         return penalty
 
-    @staticmethod
-    def _finite(objective: Tensor, gradients: tuple[Tensor, ...]) -> bool:
-        return bool(torch.isfinite(torch.stack([objective, *(g.sum() for g in gradients)])).all())
-
-    def _step_small(self, gradients: dict[str, Tensor]) -> None:
-        small = self._candidate.small
-        for name, tensor in small.items():
+    def _move(self, rows: dict[str, Tensor], gradients: dict[str, Tensor]) -> None:
+        for name, used in rows.items():
+            self._adagrad.step(name, self._candidate.tables[name], used, gradients[name])
+        trained = self._trained()
+        for name, tensor in trained.items():
             tensor.grad = gradients[name]
-        torch.nn.utils.clip_grad_norm_(list(small.values()), self._settings.clip)
+        torch.nn.utils.clip_grad_norm_(list(trained.values()), self._settings.clip)
         self._adam.step()
+
+    def _trained(self) -> dict[str, Tensor]:
+        """The small parameters that a gradient moves."""
+        small = self._candidate.small
+        return {name: tensor for name, tensor in small.items() if name not in UNTRAINED}
+
+
+def _spread(mine: Tensor, share: slice, count: int) -> Tensor:
+    """The losses of a share among zeros for all other events: summed over processes, all losses.
+
+    mine: [..., events of the share].
+    """
+    every = mine.new_zeros((*mine.shape[:-1], count))
+    every[..., share] = mine
+    return every
+
+
+def _finite(tensors: list[Tensor]) -> bool:
+    return bool(torch.isfinite(torch.stack([tensor.sum() for tensor in tensors])).all())

@@ -13,48 +13,93 @@ from metarec_stream.contract.meta_version import MetaVersion
 from metarec_stream.contract.task import TaskBlock
 from metarec_stream.errors import Degraded
 from metarec_stream.kafka.topics import ensure_topics
+from metarec_stream.learner.checkpoint import CheckpointFolder, Checkpoints
 from metarec_stream.learner.learner import Learner
+from metarec_stream.learner.place import ALONE, Place
+from metarec_stream.learner.processes import Processes
 from metarec_stream.learner.publish import Publisher
-from metarec_stream.learner.start import built_in_version
+from metarec_stream.learner.start import built_in_version, identity_of
 from metarec_stream.learner.tasks import TaskReader
+from metarec_stream.learner.tracking import folder_of, tracking_of
 from metarec_stream.metrics import LearnerMetrics
 
 logger = structlog.get_logger()
 
 
 class LearnerService:
-    """Connects, goes on from the newest published version, and learns until it is stopped.
+    """Connects, goes on where the learner was, and learns until it is stopped.
 
-    Connecting raises Fatal if the brokers or topics cannot be had or the version does not fit.
+    That is the newest published version, and what the newest checkpoint knows beside it. place: of
+    the learner's processes this is rank 0. Connecting raises Fatal if the brokers, topics or other
+    processes cannot be had, the version does not fit, or a folder cannot be written.
+
+    first: published as the first version, if the topic has none.
     """
 
-    def __init__(self, settings: Settings, metrics: LearnerMetrics, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: LearnerMetrics,
+        clock: Clock,
+        place: Place = ALONE,
+        first: MetaVersion | None = None,
+    ) -> None:
+        processes = Processes(settings.learn, place)
         partitions = ensure_topics(settings)
         self._metrics = metrics
         self._clock = clock
         self._every_s = settings.learn.publish_every_s
         self._due = clock.monotonic() + self._every_s
         self._publisher = Publisher(settings)
+        self._checkpoints = _checkpoints(settings, metrics, clock)
+        checkpoint = self._checkpoints.newest()
+        self._tracking = tracking_of(settings, checkpoint.progress.events if checkpoint else 0)
         live = self._publisher.newest or built_in_version(settings)
-        self._learner = Learner(settings, live, metrics, newest=self._publisher.newest_number)
-        self._tasks = TaskReader(settings, partitions, live.task_offsets, metrics)
+        if first is not None and self._publisher.newest_number == 0:
+            self._publish(first)
+            live = first
+        self._learner = Learner(
+            settings,
+            live,
+            metrics,
+            newest=self._publisher.newest_number,
+            checkpoint=checkpoint,
+            processes=processes,
+            tracking=self._tracking,
+        )
+        self._tasks = TaskReader(settings, partitions, self._learner.taken_offsets, metrics)
         metrics.published_version.set(live.version)
-        logger.info("learner_started", live_version=live.version, items=len(live.items))
+        logger.info(
+            "learner_started",
+            live_version=live.version,
+            items=len(live.items),
+            events_learned=self._learner.events,
+            device=str(processes.device),
+            processes=processes.place.size,
+        )
 
     def run(self, stop: threading.Event, on_turn: Callable[[], None] = lambda: None) -> None:
-        """Learn until stop is set; on_turn is called after each turn of the loop."""
-        while not stop.is_set():
+        """Learn until stop is set, here or in another process; on_turn is called after each turn.
+
+        Then a checkpoint is written, and the other processes end.
+        """
+        while not self._learner.turn(stop.is_set()):
             for block, next_offset in self._tasks.poll():
                 self._take(block, next_offset)
                 if stop.is_set():
-                    return
-            self._decide()
-            on_turn()
+                    break
+            else:
+                self._decide()
+                self._checkpoints.write_if_due(self._learner.snapshot)
+                on_turn()
+        self._checkpoints.write(self._learner.snapshot)
+        self._learner.end()
 
     def close(self) -> None:
         """Give the connections back."""
         self._tasks.close()
         self._publisher.close()
+        self._tracking.close()
 
     def _take(self, block: TaskBlock, next_offset: int) -> None:
         try:
@@ -63,7 +108,7 @@ class LearnerService:
             self._tasks.refuse(refused, next_offset)
 
     def _decide(self) -> None:
-        if self._clock.monotonic() < self._due:
+        if self._clock.monotonic() < self._due and not self._learner.reacting:
             return
         self._due = self._clock.monotonic() + self._every_s
         version = self._learner.decide(self._clock.now_ms())
@@ -80,3 +125,11 @@ class LearnerService:
             items=len(version.items),
             **{name: round(value, 6) for name, value in version.metrics.items()},
         )
+
+
+def _checkpoints(settings: Settings, metrics: LearnerMetrics, clock: Clock) -> Checkpoints:
+    every_s = settings.learn.checkpoint_every_s
+    if not every_s:
+        return Checkpoints(None, every_s, metrics, clock)
+    folder = folder_of(settings.learn.checkpoint, "checkpoints", settings.application)
+    return Checkpoints(CheckpointFolder(folder, identity_of(settings)), every_s, metrics, clock)

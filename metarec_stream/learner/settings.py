@@ -29,38 +29,76 @@ class LearnSettings(Section):
     """Events replayed from the buffer beside a fresh block, as a multiple of it."""
     buffer: int = Field(20_000, ge=256)
     """Events kept for replay: the newest half and a reservoir of all older ones."""
+    replay_balance: float = Field(0.0, ge=0.0, le=1.0)
+    """Evens out whose items are replayed: an event is drawn with a chance in proportion to
+    n^-balance, n being how many events of its item are in the buffer; 0 draws all alike."""
+    popularity_weight: float = Field(0.0, ge=0.0, le=1.0)
+    """Evens out what items weigh: an event's weight is multiplied by count^-popularity_weight, the
+    decayed count of its item as of the event, in relation to its block and at most tenfold."""
+    user_share: float = Field(1.0, gt=0.0, le=1.0)
+    """Largest share of a block's weight that one user's events have, in learning and in the gate;
+    with fewer users than that allows for, all weigh the same. 1 sets no limit."""
+    on_drift: Literal["react", "note"] = "react"
+    """What a drift upwards of the prequential loss leads to: `react` to it for `learn.drift_blocks`
+    blocks, or only `note` it (metric and log)."""
+    drift_blocks: int = Field(8, ge=1, le=1_024)
+    """Blocks after a drift that are learned by `learn.drift_steps`, with replay of events since the
+    drift alone, and published at the next decision."""
+    drift_steps: int | None = Field(None, ge=1, le=256)
+    """Outer steps on each of them; absent: twice `learn.steps`."""
     table_rate: float = Field(1e-2, gt=0, le=1.0)
     """Step size of the item tables (row-wise Adagrad)."""
     weights_rate: float = Field(5e-4, gt=0, le=1.0)
     """Step size of mixing, start, gain and decays (Adam)."""
     features_rate: float = Field(1e-2, gt=0, le=1.0)
     """Step size of the feature weights (Adam)."""
+    feature_step_rate: float = Field(5e-3, gt=0, le=1.0)
+    """Step size of what says how far and how long an event moves a user's own feature weights
+    (Adam)."""
+    rerank_rate: float = Field(1e-3, gt=0, le=1.0)
+    """Step size of the re-ranker (Adam)."""
     l2: float = Field(0.0, ge=0, le=1.0)
     """Weight of the squared norm of the parameters in use."""
     proximal: float = Field(0.0, ge=0, le=1e3)
     """Weight of the squared distance of the small parameters to the parent version's."""
     clip: float = Field(10.0, gt=0)
     """Largest norm of the gradient of the small parameters."""
-    publish_every_s: float = Field(5.0, ge=0)
+    publish_every_s: float = Field(2.0, ge=0)
     """Shortest time between two published versions."""
     threads: int = Field(1, ge=1, le=256)
     """Cores that an outer step on the CPU uses; the rest are left to consumers and brokers."""
     keep_versions: int = Field(8, ge=2, le=1_000)
     """Published versions that the meta topic keeps; older ones are forgotten by compaction."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the outer loop runs; `auto`: the GPU if there is one."""
+    """Where the outer loop runs; `auto`: the GPU if there is one for each process."""
+    precision: Literal["32", "bf16"] = "32"
+    """Of matrix products in the outer loop; parameters, losses and optimizers are always 32-bit."""
+    checkpoint: str | None = None
+    """Folder of the learner's checkpoints, one subfolder an application; absent:
+    `~/.local/state/metarec-stream/checkpoints`, or the same under `$XDG_STATE_HOME`."""
+    checkpoint_every_s: float = Field(10.0, ge=0)
+    """Shortest time between two checkpoints, which take a twentieth of the time at most; 0 writes
+    none, and a start goes on from the newest published version."""
+    runs: str | None = None
+    """Folder of TensorBoard's curves, one subfolder an application; absent:
+    `~/.local/state/metarec-stream/runs`, or the same under `$XDG_STATE_HOME`."""
+    wandb: Literal["off", "offline", "online"] = "off"
+    """Whether the curves also go to Weights & Biases: to a folder under `learn.runs`, or there."""
+    wandb_project: str = Field("metarec-stream", min_length=1)
+    """The project there."""
 
 
 class GateSettings(Section):
-    """When a candidate becomes a version."""
+    """When what was learned is published."""
 
     window: int = Field(2_048, ge=64)
-    """Newest held-out events on which candidate and live version are compared, each scored by both
-    before either learned from it."""
+    """Newest held-out events on which the candidate is compared with its anchor, which is what it
+    was so many events ago; each is scored by both before the candidate learns from it."""
     minimum: int = Field(256, ge=16)
-    """Fewest events for a decision."""
-    confidence: float = Field(1.0, ge=0.0, le=10.0)
-    """Standard errors by which the candidate's mean loss must be below the live version's."""
+    """Fewest events for a test."""
+    confidence: float = Field(2.0, ge=0.0, le=10.0)
+    """Standard errors by which the candidate's mean loss must be below the anchor's. So much above
+    it, twice, and what was learned since the anchor is withdrawn."""
 
     @model_validator(mode="after")
     def _decides(self) -> Self:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from metarec_stream.adapters.value_sum.parameters import NAME, TABLES, version_zero
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
+
+from metarec_stream.adapters.value_sum.parameters import NAME, shape_in, version_zero
 from metarec_stream.config import Settings
 from metarec_stream.contract.meta_version import MetaVersion
 from metarec_stream.errors import Fatal
+from metarec_stream.kafka.connection import client_options
 from metarec_stream.pipeline.features import FEATURES, SITUATION
 
 
 def built_in_version(settings: Settings) -> MetaVersion:
     """Version 0 as these settings have it."""
-    adapter = settings.value_sum
-    return version_zero(adapter.dimensions, adapter.time_scales, FEATURES, len(SITUATION))
+    return version_zero(settings.value_sum, FEATURES, len(SITUATION))
 
 
 def require_fit(version: MetaVersion, settings: Settings) -> None:
@@ -25,7 +28,7 @@ def require_fit(version: MetaVersion, settings: Settings) -> None:
         )
     expected = built_in_version(settings).parameters
     for name, array in expected.items():
-        shape = (len(version.items), *array.shape[1:]) if name in TABLES else array.shape
+        shape = shape_in(version, name, array)
         found = version.parameters.get(name)
         if found is None or found.shape != shape:
             raise Fatal(
@@ -34,3 +37,34 @@ def require_fit(version: MetaVersion, settings: Settings) -> None:
                 "METAREC_VALUE_SUM__DIMENSIONS and METAREC_VALUE_SUM__TIME_SCALES as they were, "
                 "or METAREC_TOPICS__META to a new topic"
             )
+
+
+def identity_of(settings: Settings) -> dict[str, str]:
+    """What a checkpoint has to share with these settings, this release and these topics.
+
+    A topic is its id: one of the same name that was deleted and made again is another. Raises Fatal
+    if the brokers do not answer.
+    """
+    names = [settings.topics.tasks, settings.topics.meta]
+    try:
+        with KafkaAdminClient(**client_options(settings.kafka)) as admin:
+            described = {topic["name"]: topic for topic in admin.describe_topics(names)}
+    except KafkaError as error:
+        raise Fatal(
+            f"The topics on {settings.kafka.bootstrap_servers} cannot be described ({error}): see "
+            "that the brokers are well, and start again."
+        ) from error
+    ids = {f"topic {name}": str(described[name]["topic_id"]) for name in names}
+    return {**ids, **_shapes(settings)}
+
+
+def _shapes(settings: Settings) -> dict[str, str]:
+    parameters = built_in_version(settings).parameters
+    return {
+        "adapter": NAME,
+        "features": " ".join(FEATURES),
+        "situation": " ".join(SITUATION),
+        "parameters": " ".join(f"{name}{array.shape}" for name, array in parameters.items()),
+        "learn.buffer": str(settings.learn.buffer),
+        "tokens": f"{settings.value_sum.content_buckets} {settings.value_sum.profile_buckets}",
+    }

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metarec_stream.adapters.value_sum.parameters import TABLES, hashed_values
+from metarec_stream.adapters.value_sum.parameters import TABLES, TOKEN_TABLES, hashed_values
 from metarec_stream.contract.meta_version import MetaVersion
 
 _FIRST_ROWS = 1_024
@@ -55,7 +55,7 @@ class SlowWeights:
         self.small: dict[str, Tensor] = {}
         self.tables: dict[str, Tensor] = {}
         for name, array in version.parameters.items():
-            kept = self.tables if name in TABLES else self.small
+            kept = self.tables if name in (*TABLES, *TOKEN_TABLES) else self.small
             kept[name] = torch.tensor(array, dtype=torch.float32, device=device)
 
     def add_items(self, items: list[str]) -> None:
@@ -68,6 +68,17 @@ class SlowWeights:
         values = torch.from_numpy(hashed_values(items, self.tables["value"].shape[1]))
         self.tables["value"][first : self.rows] = values.to(self.tables["value"].device)
 
+    def open_tokens(self, name: str, token: int) -> None:
+        """Zero rows for tokens up to this one, if the table has none; lengths are powers of two."""
+        table = self.tables[name]
+        if token >= table.shape[0]:
+            more = (1 << token.bit_length()) - table.shape[0]
+            self.tables[name] = torch.cat([table, table.new_zeros((more, *table.shape[1:]))])
+
+    def length(self, name: str) -> int:
+        """Rows of a table that are in use: not those that are room for more."""
+        return self.rows if name in TABLES else self.tables[name].shape[0]
+
     def gather(self, table_rows: dict[str, Tensor]) -> dict[str, Tensor]:
         """Copies of the tables' rows in use beside the small parameters themselves."""
         used = {name: self.tables[name][rows] for name, rows in table_rows.items()}
@@ -79,13 +90,15 @@ class SlowWeights:
         self.rows = other.rows
         for name, tensor in other.small.items():
             self.small[name].copy_(tensor)
-        for name, tensor in other.tables.items():
+        for name in TABLES:
             self.tables[name] = with_room(self.tables[name], other.rows)
-            self.tables[name][: other.rows] = tensor[: other.rows]
+            self.tables[name][: other.rows] = other.tables[name][: other.rows]
+        for name in TOKEN_TABLES:
+            self.tables[name] = other.tables[name].clone()
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """Copies of all parameters, as a meta version holds them."""
-        tables = {name: tensor[: self.rows] for name, tensor in self.tables.items()}
+        tables = {name: tensor[: self.length(name)] for name, tensor in self.tables.items()}
         return {
             name: np.array(tensor.detach().cpu().numpy())
             for name, tensor in {**tables, **self.small}.items()

@@ -1,4 +1,4 @@
-"""Announced and deleted items from `items`: read on a thread, applied between batches."""
+"""Items from `items` and profiles from `users`: read on a thread, applied between batches."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ CHUNKS = 4
 PUT_LIMIT_S = 0.2
 
 
-class CatalogueFeed:
-    """Hands the records of `items` to the main loop, a poll's worth at a time."""
+class TopicFeed:
+    """Hands the records of a topic to the main loop, a poll's worth at a time."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, topic: str) -> None:
         self._waiting: Queue[Sequence[Record]] = Queue(CHUNKS)
-        self.follower = TopicFollower(settings, settings.topics.items, self.put)
+        self.follower = TopicFollower(settings, topic, self.put)
 
     def take(self) -> Sequence[Record]:
         """Records that came since the last call, at most one poll's worth; never waits."""
@@ -41,3 +41,17 @@ class CatalogueFeed:
             except Full:
                 continue
             return
+
+
+class CatalogueFeed(TopicFeed):
+    """Announced and deleted items."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings, settings.topics.items)
+
+
+class ProfileFeed(TopicFeed):
+    """Attributes of users."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings, settings.topics.users)

@@ -14,7 +14,7 @@ from metarec_stream.errors import Fatal
 from metarec_stream.kafka.rebalance import Rebalance
 from metarec_stream.metrics import ConsumerMetrics
 from metarec_stream.pipeline.batch import run_batch
-from metarec_stream.service.catalogue_feed import CatalogueFeed
+from metarec_stream.service.catalogue_feed import CatalogueFeed, ProfileFeed
 from metarec_stream.service.health import Readiness
 from metarec_stream.service.stop import StopSignal
 from metarec_stream.service.versions import VersionFeed
@@ -48,6 +48,7 @@ class ServiceLoop:
         recommender: Recommender,
         versions: VersionFeed,
         catalogue: CatalogueFeed,
+        profiles: ProfileFeed,
         replay: Callable[[Mapping[int, int]], Iterator[list[Record]]],
         readiness: Readiness,
         metrics: ConsumerMetrics,
@@ -58,6 +59,7 @@ class ServiceLoop:
         self._recommender = recommender
         self._versions = versions
         self._catalogue = catalogue
+        self._profiles = profiles
         self._replay = replay
         self._readiness = readiness
         self._metrics = metrics
@@ -89,6 +91,7 @@ class ServiceLoop:
         """Take up what the threads have prepared; never waits for them."""
         self._versions.follower.check()
         self._catalogue.follower.check()
+        self._profiles.follower.check()
         prepared = self._versions.take()
         if prepared is not None:
             self._recommender.swap(prepared)
@@ -96,6 +99,9 @@ class ServiceLoop:
         items = self._catalogue.take()
         if items:
             self._recommender.apply_items(items)
+        profiles = self._profiles.take()
+        if profiles:
+            self._recommender.apply_profiles(profiles)
 
     def on_rebalance(self, change: Rebalance) -> None:
         """Called by the source's poll, before it hands out records."""

@@ -16,7 +16,7 @@ from metarec_stream.kafka.source import KafkaSource
 from metarec_stream.kafka.topics import ensure_topics
 from metarec_stream.kafka.transaction import KafkaTransaction
 from metarec_stream.metrics import ConsumerMetrics
-from metarec_stream.service.catalogue_feed import CatalogueFeed
+from metarec_stream.service.catalogue_feed import CatalogueFeed, ProfileFeed, TopicFeed
 from metarec_stream.service.health import HealthServer, Readiness
 from metarec_stream.service.loop import ServiceLoop
 from metarec_stream.service.replay import Replay
@@ -71,7 +71,8 @@ class _ConsumerProcess:
         with ExitStack() as parts:
             versions = VersionFeed(self._settings, recommender.prepare, self._metrics)
             catalogue = CatalogueFeed(self._settings)
-            for follower in (versions.follower, catalogue.follower):
+            profiles = ProfileFeed(self._settings)
+            for follower in (versions.follower, catalogue.follower, profiles.follower):
                 follower.start()
                 parts.callback(follower.close)
             loop = ServiceLoop(
@@ -79,13 +80,14 @@ class _ConsumerProcess:
                 recommender=recommender,
                 versions=versions,
                 catalogue=catalogue,
+                profiles=profiles,
                 replay=Replay(self._settings, self._note_hole).chunks,
                 readiness=self._readiness,
                 metrics=self._metrics,
                 clock=self._clock,
                 stop=self._stop,
             )
-            self._catch_up(versions, catalogue, loop)
+            self._catch_up(versions, (catalogue, profiles), loop)
             self._stop.defer()
             transaction = parts.enter_context(closing(KafkaTransaction(self._settings)))
             source = parts.enter_context(closing(KafkaSource(self._settings, loop.on_rebalance)))
@@ -118,10 +120,12 @@ class _ConsumerProcess:
         log.info("kernels_compiled", seconds=round(self._clock.monotonic() - started, 3))
         return recommender
 
-    def _catch_up(self, versions: VersionFeed, catalogue: CatalogueFeed, loop: ServiceLoop) -> None:
-        """Take up the items and the version that are there, so that the first list knows them."""
+    def _catch_up(
+        self, versions: VersionFeed, feeds: tuple[TopicFeed, ...], loop: ServiceLoop
+    ) -> None:
+        """Take up the items, profiles and version that are there: the first list knows them."""
         deadline = self._clock.monotonic() + self._settings.kafka.connect_timeout_s
-        while not (versions.follower.caught_up.is_set() and catalogue.drained):
+        while not (versions.follower.caught_up.is_set() and all(feed.drained for feed in feeds)):
             if self._clock.monotonic() > deadline:
                 log.warning("start_before_items_and_versions_are_read")
                 break

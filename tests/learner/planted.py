@@ -34,12 +34,19 @@ def quick_settings(**changes: object) -> Settings:
     return Settings.model_validate(quick_learning(**changes))
 
 
-def planted_block(seed: int, n: int = 64, partition: int = 0, shuffled: bool = False) -> TaskBlock:
-    """Events over ITEMS, the candidates all of them; shuffled: the outcome is drawn by lot."""
+def planted_block(
+    seed: int, n: int = 64, partition: int = 0, shuffled: bool = False, shift: int = 1
+) -> TaskBlock:
+    """Events over ITEMS, the candidates all of them; shuffled: the outcome is drawn by lot.
+
+    shift: how much further than the last item the outcome is.
+    """
     random = np.random.default_rng(seed)
     last = random.integers(0, len(ITEMS), n)
     drawn = random.integers(0, len(ITEMS), n)
-    target = drawn if shuffled else np.where(random.random(n) < 0.8, (last + 1) % len(ITEMS), drawn)
+    target = (
+        drawn if shuffled else np.where(random.random(n) < 0.8, (last + shift) % len(ITEMS), drawn)
+    )
     order = np.arange(len(ITEMS))
     candidates = (target[:, None] + order) % len(ITEMS)
     features = np.zeros((n, len(ITEMS), len(FEATURES)), np.float32)
@@ -54,9 +61,13 @@ def planted_block(seed: int, n: int = 64, partition: int = 0, shuffled: bool = F
         users=np.ones(n, np.uint64),
         weights=np.ones(n, np.float32),
         candidates=candidates.astype(np.int32),
+        reranked=np.ones((n, len(ITEMS)), np.uint8),
         log_q=np.zeros((n, len(ITEMS)), np.float32),
         features=features,
         window=np.stack([last, np.full(n, -1), np.full(n, -1)], 1).astype(np.int32),
         gaps=np.zeros((n, 3), np.float32),
         situation=situation,
+        feature_weights=np.zeros((n, 3, len(FEATURES)), np.float32),
+        item_tokens=np.zeros((len(ITEMS), 0), np.int16),
+        profile_tokens=np.zeros((n, 0), np.int16),
     )

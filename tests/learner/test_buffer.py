@@ -12,13 +12,17 @@ def events(first: int, count: int, candidates: int = 3, window: int = 2) -> Task
     """Events that carry their number in every field."""
     number = np.arange(first, first + count)
     return TaskEvents(
+        users=number.astype(np.uint64),
         weights=number.astype(np.float32),
         candidates=np.tile(number[:, None], (1, candidates)).astype(np.int32),
+        reranked=np.ones((count, candidates), np.uint8),
         log_q=np.tile(number[:, None], (1, candidates)).astype(np.float32),
         features=np.tile((number % 100)[:, None, None], (1, candidates, 2)).astype(np.float16),
         window=np.tile(number[:, None], (1, window)).astype(np.int32),
         gaps=np.tile(number[:, None], (1, window)).astype(np.float32),
         situation=np.tile(number[:, None], (1, 2)).astype(np.float32),
+        feature_weights=np.zeros((count, 3, 2), np.float16),
+        profile_tokens=np.zeros((count, 0), np.int16),
     )
 
 
@@ -87,3 +91,26 @@ def test_wider_events_widen_what_is_kept() -> None:
     assert (drawn.candidates[wide, 4] == drawn.weights[wide]).all()
     assert (drawn.candidates[~wide, 3:] == -1).all()
     assert (drawn.window[~wide, 2:] == -1).all()
+
+
+def test_the_newest_can_be_drawn_alone() -> None:
+    """Only so many back, over the ring's seam too; never further back than the ring."""
+    buffer = ReplayBuffer(40, seed=1)
+    buffer.add(events(0, 53))
+    assert set(buffer.draw_newest(500, 7).weights.astype(int)) == set(range(46, 53))
+    assert set(buffer.draw_newest(900, 1_000).weights.astype(int)) == set(range(33, 53))
+
+
+def test_a_balanced_draw_evens_out_the_items() -> None:
+    """Of 90 events of one item and 10 of another, half of each are drawn; a seed draws the same."""
+    made = events(0, 100)
+    made.candidates[:, 0] = np.arange(100) >= 90
+    drawn = []
+    for balance, seed in ((1.0, 1), (1.0, 1), (0.0, 1), (0.5, 1)):
+        buffer = ReplayBuffer(200, seed, balance=balance)
+        buffer.add(made)
+        drawn.append(buffer.draw(4_000).candidates[:, 0])
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert abs(drawn[0].mean() - 0.5) < 0.03
+    assert abs(drawn[2].mean() - 0.1) < 0.03
+    assert abs(drawn[3].mean() - 0.25) < 0.03

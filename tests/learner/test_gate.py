@@ -29,14 +29,17 @@ def test_the_margin_is_held_against_its_standard_error() -> None:
     """Margin and error are the mean and std / √n; the confidence decides between them."""
     differences = np.tile([0.3, -0.1], 50)
     error = differences.std(ddof=1) / 10
-    for confidence, passed in ((0.1 / error - 0.01, True), (0.1 / error + 0.01, False)):
+    for confidence, outcome in (
+        (0.1 / error - 0.01, "published"),
+        (0.1 / error + 0.01, "held"),
+    ):
         one = gate(float(min(confidence, 10)))
         one.add(differences)
         verdict = one.verdict()
         assert verdict is not None
         assert verdict.margin == pytest.approx(0.1)
         assert verdict.standard_error == pytest.approx(error)
-        assert verdict.passed is passed
+        assert verdict.outcome == outcome
 
 
 def test_a_worse_or_an_equal_candidate_is_held() -> None:
@@ -46,7 +49,7 @@ def test_a_worse_or_an_equal_candidate_is_held() -> None:
         one.add(np.full(80, difference))
         verdict = one.verdict()
         assert verdict is not None
-        assert not verdict.passed
+        assert verdict.outcome != "published"
 
 
 def test_only_the_newest_window_counts() -> None:
@@ -60,14 +63,47 @@ def test_only_the_newest_window_counts() -> None:
     assert verdict.margin == pytest.approx(-0.01)
 
 
-def test_the_same_events_are_decided_once_and_forgotten_at_a_reset() -> None:
-    """A second verdict needs new events; after a reset they start from none."""
+def test_the_same_events_are_decided_once_and_forgotten_at_an_anchor() -> None:
+    """A second verdict needs new events; from a new anchor they start from none."""
     one = gate()
-    one.add(np.full(100, 1.0))
+    one.add(np.full(100, 0.0))
     assert one.verdict() is not None
     assert one.verdict() is None
-    one.add(np.full(1, 1.0))
+    one.add(np.full(1, 0.0))
     assert one.verdict() is not None
-    one.reset()
+    one.new_anchor()
     one.add(np.full(49, 1.0))
     assert one.verdict() is None
+
+
+def test_a_passed_test_lends_trust_for_a_window() -> None:
+    """Meanwhile what is ahead is published without another test, and before there is enough."""
+    one = gate()
+    one.add(np.full(60, 1.0))
+    assert outcome(one) == "published"
+    one.new_anchor()
+    one.add(np.full(10, -5.0))
+    assert outcome(one) == "published"
+    one.add(np.tile([9.0, -8.9], 30))
+    assert outcome(one) == "held"
+    one.new_anchor()
+    one.add(np.full(30, 0.0))
+    assert one.trust == 0
+    assert one.verdict() is None
+
+
+def test_what_went_wrong_is_withdrawn() -> None:
+    """A margin twice the confidence below zero: the trust is gone, and a new test is needed."""
+    one = gate()
+    one.add(np.full(60, 1.0))
+    assert outcome(one) == "published"
+    one.new_anchor()
+    one.add(np.tile([0.0, -1.0], 30))
+    assert outcome(one) == "withdrawn"
+    assert one.trust == 0
+
+
+def outcome(one: Gate) -> str | None:
+    """What the gate says now."""
+    verdict = one.verdict()
+    return None if verdict is None else verdict.outcome

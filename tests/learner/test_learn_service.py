@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,9 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from prometheus_client import CollectorRegistry
@@ -28,15 +31,20 @@ from metarec_stream.contract.meta_version_codec import (
     part_key,
 )
 from metarec_stream.contract.task_codec import encode_task_block
+from metarec_stream.demo.environment import environment_of
 from metarec_stream.errors import Fatal
 from metarec_stream.kafka.topics import ensure_topics
+from metarec_stream.learner.checkpoint import CheckpointFolder
 from metarec_stream.learner.publish import Publisher
 from metarec_stream.learner.service import LearnerService
-from metarec_stream.learner.start import built_in_version
+from metarec_stream.learner.snapshot import Snapshot
+from metarec_stream.learner.start import built_in_version, identity_of
 from metarec_stream.metrics import LearnerMetrics
 from tests.learner.planted import ITEMS, planted_block, quick_learning
 
 LIMIT_S = 60.0
+COMMAND_LIMIT_S = 240.0
+"""A process imports torch first, two beside each other slower than one."""
 
 
 @pytest.fixture
@@ -224,41 +232,161 @@ def test_a_broken_version_on_the_topic_is_passed_over(quick: Settings) -> None:
         assert again.newest_number == 2
 
 
-def test_the_command_ends_cleanly_on_sigterm(quick: Settings) -> None:
-    """`metarec learn` says on /readyz when it learns, and SIGTERM ends it with status 0."""
-    ensure_topics(quick)
-    environment = {
-        **os.environ,
-        "METAREC_KAFKA__BOOTSTRAP_SERVERS": quick.kafka.bootstrap_servers,
-        "METAREC_APPLICATION": quick.application,
-        **{
-            f"METAREC_TOPICS__{name.upper()}": getattr(quick.topics, name)
-            for name in (
-                "interactions",
-                "recommendations",
-                "tasks",
-                "state",
-                "items",
-                "users",
-                "meta",
-            )
-        },
-        "METAREC_TOPICS__PARTITIONS": "2",
-        "METAREC_HTTP__LEARNER_PORT": "0",
-        "METAREC_LEARN__DEVICE": "cpu",
-    }
-    command = [sys.executable, "-m", "metarec_stream", "learn"]
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+def environment_for(settings: Settings, **more: str) -> dict[str, str]:
+    """The environment of a `metarec learn` with quick learning on the test's topics."""
+    return {**environment_of(settings), "METAREC_HTTP__LEARNER_PORT": "0", **more}
+
+
+@contextmanager
+def command(environment: dict[str, str], log: Path, *launcher: str) -> Iterator[Command]:
+    """A running `metarec learn`, also under a launcher; killed at the end if it still runs."""
+    program = [*launcher, "-m", "metarec_stream", "learn"]
+    with log.open("w") as file:
+        process = subprocess.Popen([sys.executable, *program], env=environment, stderr=file)
     try:
-        assert process.stderr is not None
-        lines = []
-        for line in process.stderr:
-            lines.append(line)
-            if "learner_started" in line:
-                break
-        process.send_signal(signal.SIGTERM)
-        _, rest = process.communicate(timeout=LIMIT_S)
+        yield Command(process, log)
     finally:
         process.kill()
-    assert process.returncode == 0, "".join(lines) + rest
-    assert "learner_stopped" in rest
+        process.wait()
+
+
+@dataclass(frozen=True)
+class Command:
+    """A process and the file of its log."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def said(self) -> str:
+        """Its log so far."""
+        return self.log.read_text(encoding="utf-8")
+
+    def wait_for(self, condition: Callable[[], object]) -> None:
+        """Until the condition holds; fails if the process ends, or takes too long."""
+        deadline = time.monotonic() + COMMAND_LIMIT_S
+        while not condition():
+            assert self.process.poll() is None, self.said()
+            assert time.monotonic() < deadline, self.said()
+            time.sleep(0.05)
+
+    def events_at_start(self) -> int:
+        """Events that it had learned when it started, once it has."""
+        self.wait_for(lambda: "learner_started" in self.said())
+        found = re.search(r"events_learned=(\d+)", self.said())
+        assert found
+        return int(found[1])
+
+
+def newest_checkpoint(settings: Settings, folder: Path) -> Snapshot | None:
+    """What is in a learner's folder now."""
+    of = CheckpointFolder(folder / settings.application, identity_of(settings))
+    return of.newest()
+
+
+@pytest.mark.timeout(600)
+def test_the_command_ends_cleanly_on_sigterm(quick: Settings, tmp_path: Path) -> None:
+    """SIGTERM ends it with status 0, and leaves a checkpoint, whenever the last one was."""
+    ensure_topics(quick)
+    learn = quick.learn.model_copy(update={"checkpoint": str(tmp_path), "checkpoint_every_s": 900})
+    settings = quick.model_copy(update={"learn": learn})
+    with command(environment_for(settings), tmp_path / "log") as one:
+        one.wait_for(lambda: "learner_started" in one.said())
+        one.process.send_signal(signal.SIGTERM)
+        assert one.process.wait(LIMIT_S) == 0, one.said()
+        assert "learner_stopped" in one.said()
+    assert newest_checkpoint(settings, tmp_path) is not None
+
+
+@pytest.mark.timeout(900)
+def test_after_kill_9_it_goes_on_where_it_was(quick: Settings, tmp_path: Path) -> None:
+    """Every task is learned once: what the checkpoint has is not read again, nothing is left out.
+
+    With the gate closed nothing is published, so that only the checkpoint can know of it.
+    """
+    ensure_topics(quick)
+    learn = quick.learn.model_copy(update={"checkpoint": str(tmp_path), "checkpoint_every_s": 0.2})
+    closed = quick.gate.model_copy(update={"confidence": 10.0, "minimum": 512})
+    settings = quick.model_copy(update={"learn": learn, "gate": closed})
+    send_tasks(settings, planted(range(30)))
+    files = tmp_path / settings.application
+    with command(environment_for(settings), tmp_path / "first") as one:
+        one.wait_for(lambda: len(list(files.glob("checkpoint-*[0-9]"))) == 2)
+        one.process.kill()
+        one.process.wait()
+    kept = newest_checkpoint(settings, tmp_path)
+    assert kept is not None
+    progress = kept.progress
+    assert progress.events == 64 * sum(progress.taken.values()) > 0
+    send_tasks(settings, planted(range(30, 40)))
+
+    def learned() -> int:
+        found = newest_checkpoint(settings, tmp_path)
+        return found.progress.events if found else 0
+
+    with command(environment_for(settings), tmp_path / "second") as again:
+        assert again.events_at_start() == progress.events
+        again.wait_for(lambda: learned() >= 40 * 64)
+        again.process.send_signal(signal.SIGTERM)
+        assert again.process.wait(LIMIT_S) == 0, again.said()
+    last = newest_checkpoint(settings, tmp_path)
+    assert last is not None
+    assert (last.progress.events, last.progress.taken) == (40 * 64, {0: 20, 1: 20})
+
+
+def test_a_published_version_that_the_checkpoint_missed_is_adopted(
+    quick: Settings, tmp_path: Path
+) -> None:
+    """Killed after publishing and before the next checkpoint: the topic says what is live."""
+    ensure_topics(quick)
+    learn = quick.learn.model_copy(update={"checkpoint": str(tmp_path), "checkpoint_every_s": 900})
+    settings = quick.model_copy(update={"learn": learn})
+    send_tasks(settings, planted(range(8)))
+    with running(settings) as one:
+        one.run_until(lambda: one.metric("metarec_learner_tasks_total") == 8 * 64)
+        had = int(one.metric("metarec_published_version"))
+    send_tasks(settings, planted(range(8, 40)))
+    with running(settings) as killed:
+        killed.service.run = interrupted(killed.service.run)  # type: ignore[method-assign]
+        with pytest.raises(KeyboardInterrupt):
+            killed.run_until(lambda: killed.metric("metarec_published_version") > had)
+        published = int(killed.metric("metarec_published_version"))
+    kept = newest_checkpoint(settings, tmp_path)
+    assert kept is not None
+    assert kept.progress.version == had
+    newest = versions_on(settings, published)[-1]
+    with running(settings) as again:
+        assert again.metric("metarec_published_version") == published
+        left = 40 - sum(newest.task_offsets.values())
+        again.run_until(lambda: again.metric("metarec_learner_tasks_total") >= left * 64)
+        assert again.metric("metarec_learner_tasks_total") == left * 64
+
+
+def interrupted(run: Callable[..., None]) -> Callable[..., None]:
+    """A loop that dies where another would stop: no checkpoint is written."""
+
+    def dies(stop: threading.Event, on_turn: Callable[[], None]) -> None:
+        def on_dying_turn() -> None:
+            on_turn()
+            if stop.is_set():
+                raise KeyboardInterrupt
+
+        run(stop, on_dying_turn)
+
+    return dies
+
+
+@pytest.mark.timeout(600)
+def test_torchrun_runs_two_processes_that_end_together(quick: Settings, tmp_path: Path) -> None:
+    """Rank 0 alone consumes and publishes; SIGTERM to the follower alone ends both cleanly."""
+    ensure_topics(quick)
+    send_tasks(quick, planted(range(30)))
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    with command(environment_for(quick), tmp_path / "log", *launcher) as one:
+        one.wait_for(lambda: one.said().count("meta_version_published") >= 2)
+        assert one.said().count("learner_started") == one.said().count("learner_follows") == 1
+        assert "processes=2" in one.said()
+        children = psutil.Process(one.process.pid).children()
+        (follower,) = [child for child in children if child.environ().get("RANK") == "1"]
+        follower.terminate()
+        assert one.process.wait(LIMIT_S) == 0, one.said()
+        assert one.said().count("learner_stopped") == 2

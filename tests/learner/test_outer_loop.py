@@ -46,8 +46,8 @@ def test_planted_outcomes_are_learned_and_published() -> None:
     assert [version.version for version in versions] == list(range(1, len(versions) + 1))
     assert [version.parent for version in versions] == list(range(len(versions)))
     assert versions[-1].metrics["loss"] < 0.7 * math.log(len(ITEMS))
+    assert versions[0].metrics["margin"] > 2 * versions[0].metrics["standard_error"] > 0
     for version in versions:
-        assert version.metrics["margin"] > version.metrics["standard_error"] > 0
         assert version.parameters["embedding"].shape == (len(ITEMS), 8)
         assert version.items == ITEMS
     count = registry.get_sample_value("metarec_gate_decisions_total", {"decision": "published"})
@@ -77,11 +77,11 @@ def test_a_candidate_that_is_no_number_is_rolled_back() -> None:
     registry = CollectorRegistry()
     one = learner(quick_settings(), registry)
     one.take(planted_block(0))
-    one._candidate.small["start"].data.fill_(math.nan)
+    one.replica.candidate.small["start"].data.fill_(math.nan)
     one.take(planted_block(1))
     refused = registry.get_sample_value("metarec_gate_decisions_total", {"decision": "refused"})
     assert refused == 1
-    assert not bool(torch.isnan(one._candidate.small["start"]).any())
+    assert not bool(torch.isnan(one.replica.candidate.small["start"]).any())
     versions = published(one, 40)
     assert versions
     assert all(np.isfinite(array).all() for v in versions for array in v.parameters.values())
@@ -118,6 +118,7 @@ def test_blocks_of_any_size_are_learned_in_steps_of_one_size() -> None:
                 field.name: getattr(block, field.name)[start:end]
                 for field in dataclasses.fields(block)
                 if isinstance(getattr(block, field.name), np.ndarray)
+                and field.name != "item_tokens"
             }
             pieces.take(dataclasses.replace(block, **arrays))
     one, other = whole.decide(0), pieces.decide(0)
@@ -142,7 +143,7 @@ def test_a_new_item_starts_at_its_hash_in_both_sets() -> None:
     """Live and candidate know it at V = its id's hash, E = 0, b = 0."""
     one = learner(quick_settings())
     one.take(planted_block(0, n=10))
-    for weights in (one._live, one._candidate):
+    for weights in (one.replica.anchor, one.replica.candidate):
         row = weights.tables["value"][3].numpy()
         np.testing.assert_array_equal(row, hashed_value("item-3", 8))
         assert not weights.tables["embedding"][:12].any()
@@ -163,7 +164,7 @@ def test_only_rows_in_use_move() -> None:
     one = Learner(settings, live)
     one.take(planted_block(0))
     for name, array in tables.items():
-        moved = one._candidate.tables[name].numpy() != array
+        moved = one.replica.candidate.tables[name].numpy() != array
         assert not moved[:50].any()
         assert moved[50:].reshape(12, -1).any(1).all()
 
@@ -200,9 +201,14 @@ def test_clip_l2_and_proximal_hold_the_small_parameters_back() -> None:
     for one in (free, held, decayed):
         for number in range(10):
             one.take(planted_block(number))
-    far = [float(np.abs(one._candidate.arrays()["mixing"] - start).sum()) for one in (free, held)]
+    far = [
+        float(np.abs(one.replica.candidate.arrays()["mixing"] - start).sum())
+        for one in (free, held)
+    ]
     assert far[1] < 0.5 * far[0]
-    sizes = [float(np.abs(one._candidate.arrays()["value"]).sum()) for one in (free, decayed)]
+    sizes = [
+        float(np.abs(one.replica.candidate.arrays()["value"]).sum()) for one in (free, decayed)
+    ]
     assert sizes[1] < 0.8 * sizes[0]
 
 

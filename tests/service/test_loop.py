@@ -77,6 +77,9 @@ class Recommender:
     def apply_items(self, records: Sequence[object]) -> None:
         self.asked.append(("items", records))
 
+    def apply_profiles(self, records: Sequence[object]) -> None:
+        self.asked.append(("profiles", records))
+
     def export(self) -> None:
         self.asked.append(("export",))
 
@@ -117,7 +120,7 @@ class Bench:
         self.log = MemoryLog(clock=self.clock)
         self.registry = CollectorRegistry()
         self.recommender = Recommender()
-        self.versions, self.catalogue = Feed(), Feed()
+        self.versions, self.catalogue, self.profiles = Feed(), Feed(), Feed()
         self.readiness = Readiness(partitions="not yet")
         self.stop = StopSignal()
         self.replayed: list[dict[int, int]] = []
@@ -126,6 +129,7 @@ class Bench:
             recommender=cast(Any, self.recommender),
             versions=cast(Any, self.versions),
             catalogue=cast(Any, self.catalogue),
+            profiles=cast(Any, self.profiles),
             replay=self._replay,
             readiness=self.readiness,
             metrics=ConsumerMetrics(self.registry),
@@ -168,14 +172,20 @@ def test_a_partition_is_rebuilt_before_its_records_are_processed() -> None:
     assert bench.readiness.ready
 
 
-def test_versions_and_items_are_taken_up_between_batches() -> None:
+def test_versions_items_and_profiles_are_taken_up_between_batches() -> None:
     """One of each after a batch; nothing is asked of the recommender while there is none."""
     bench = Bench()
     bench.post(b"a")
     bench.versions.waiting.append("prepared")
     bench.catalogue.waiting.append(["item"])
+    bench.profiles.waiting.append(["profile"])
     bench.run(Member(bench, polls=1))
-    expected = [("process", [b"a"]), ("swap", "prepared"), ("items", ["item"])]
+    expected = [
+        ("process", [b"a"]),
+        ("swap", "prepared"),
+        ("items", ["item"]),
+        ("profiles", ["profile"]),
+    ]
     assert bench.recommender.asked == expected
 
 
