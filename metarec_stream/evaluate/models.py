@@ -7,15 +7,20 @@ from dataclasses import asdict, dataclass
 
 from metarec_stream.config import Settings
 from metarec_stream.evaluate.controls.control import Control
+from metarec_stream.evaluate.controls.deferred import deferred
+from metarec_stream.evaluate.controls.ease import ease
 from metarec_stream.evaluate.controls.isgd import isgd
 from metarec_stream.evaluate.controls.itemknn import itemknn
 from metarec_stream.evaluate.controls.last import last
 from metarec_stream.evaluate.controls.markov import markov
 from metarec_stream.evaluate.controls.popularity import popularity
+from metarec_stream.evaluate.controls.sessionknn import sessionknn
+from metarec_stream.evaluate.controls.together import run_control
 from metarec_stream.evaluate.dataset import EventTable
 from metarec_stream.evaluate.metrics import RankedEvents, report
 from metarec_stream.evaluate.protocol import Protocol
-from metarec_stream.evaluate.stream import Stream, stream_of
+from metarec_stream.evaluate.stream import Questions, Stream, stream_of
+from metarec_stream.pipeline.ablation import PARTS
 from metarec_stream.settings_sources import BadConfiguration
 
 DEFAULT = "default"
@@ -24,9 +29,16 @@ CONTROLS: dict[str, Control] = {
     "last": last,
     "markov": markov,
     "itemknn": itemknn,
+    "sessionknn": sessionknn,
+    "ease": ease,
+    "ials": deferred("ials"),
     "isgd": isgd,
+    "river-mf": deferred("river_mf"),
+    "gru4rec": deferred("gru4rec"),
+    "sasrec": deferred("sasrec"),
 }
-MODELS = (DEFAULT, *CONTROLS)
+ABLATIONS = tuple(f"{DEFAULT}-without-{part}" for part in PARTS)
+MODELS = (DEFAULT, *ABLATIONS, *CONTROLS)
 
 Progress = Callable[[str, int], None]
 
@@ -39,6 +51,8 @@ class Evaluation:
     protocol: Protocol
     settings: Settings
     outer_every: int
+    questions: Questions | None = None
+    """What the protocol alone does not say of the table's rows."""
 
 
 def chosen_models(names: str) -> list[str]:
@@ -58,10 +72,10 @@ def evaluate_models(
     progress: called with a model's name and the events it has done.
     """
     table, protocol = evaluation.table, evaluation.protocol
-    stream = stream_of(table, evaluation.settings.events.table())
+    stream = stream_of(table, evaluation.settings.events.table(), evaluation.questions)
     models = {}
     for name in names:
-        ranked = _run(name, evaluation, stream, progress)
+        ranked = run_model(name, evaluation, stream, progress)
         progress(name, len(stream))
         models[name] = report(ranked, stream, protocol)
     return {
@@ -79,12 +93,16 @@ def evaluate_models(
     }
 
 
-def _run(name: str, evaluation: Evaluation, stream: Stream, progress: Progress) -> RankedEvents:
+def run_model(
+    name: str, evaluation: Evaluation, stream: Stream, progress: Progress
+) -> RankedEvents:
+    """What a model makes of the stream; progress as for `evaluate_models`."""
     settings, protocol = evaluation.settings, evaluation.protocol
     if name in CONTROLS:
-        return CONTROLS[name](stream, protocol, settings.seed)
+        return run_control(CONTROLS[name], stream, protocol, settings.seed)
     # Only the default needs the learner, hence torch, which is an extra.
     from metarec_stream.evaluate.prequential import Pace, replay_stream
 
     pace = Pace(evaluation.outer_every, lambda done: progress(name, done))
-    return replay_stream(evaluation.table, stream, protocol, settings, pace)
+    without = frozenset(() if name == DEFAULT else (name.removeprefix(f"{DEFAULT}-without-"),))
+    return replay_stream(evaluation.table, stream, protocol, settings, pace, without)

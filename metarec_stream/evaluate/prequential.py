@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,12 @@ from metarec_stream.evaluate.metrics import LIST_LENGTH, RankedEvents
 from metarec_stream.evaluate.protocol import Protocol
 from metarec_stream.evaluate.replay import Replay
 from metarec_stream.evaluate.stream import Stream
+from metarec_stream.pipeline.ablation import META
+from metarec_stream.pipeline.features import CONTEXT_SLOTS
 from metarec_stream.pipeline.recommender import RankProtocol
 from metarec_stream.pipeline.results import Observations
 from metarec_stream.pipeline.seen import SeenItems
+from metarec_stream.pipeline.slates import Slates
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,9 @@ class Pace:
     """Events of a batch; after each, the outer loop learns it and may publish a version."""
     progress: Callable[[int], None]
     """Called with the number of events done."""
+    observed: Callable[[Observations], None] = lambda _observations: None
+    """Called with what each batch ranked, before it counts as done; what it raises ends the
+    replay."""
 
 
 def prequential_settings(settings: Settings, outer_every: int) -> Settings:
@@ -47,17 +53,30 @@ def prequential_settings(settings: Settings, outer_every: int) -> Settings:
     return settings.model_copy(update={"learn": learn, "batch": batch, "rank": rank})
 
 
+def with_context(settings: Settings, table: EventTable) -> Settings:
+    """The settings with popularity kept apart by the table's context, unless they say by what."""
+    names = settings.catalogue.context or tuple(table.context)[:CONTEXT_SLOTS]
+    catalogue = settings.catalogue.model_copy(update={"context": names})
+    return settings.model_copy(update={"catalogue": catalogue})
+
+
 def replay_stream(
-    table: EventTable, stream: Stream, protocol: Protocol, settings: Settings, pace: Pace
+    table: EventTable,
+    stream: Stream,
+    protocol: Protocol,
+    settings: Settings,
+    pace: Pace,
+    without: frozenset[str] = frozenset(),
 ) -> RankedEvents:
     """Run the whole stream through the service, and return what was ranked before it was learned.
 
-    Raises Fatal if an event that the protocol scores was not ranked.
+    without: parts of the recommender that are left out, of `ablation.PARTS`. Raises Fatal if an
+    event that the protocol scores was not ranked.
     """
-    settings = prequential_settings(settings, pace.outer_every)
+    settings = with_context(prequential_settings(settings, pace.outer_every), table)
     replay = Replay(
         settings,
-        RankProtocol(lists=True, negatives=protocol.negatives),
+        replace(_rank_protocol(stream, protocol), without=without),
         seen=SeenItems() if protocol.repeats == "mask" else None,
     )
     replay.recommender.warm_up()
@@ -65,16 +84,60 @@ def replay_stream(
         replay.recommender.announce(stream.item_ids)
     observed: list[Observations] = []
     started = time.perf_counter()
-    for start in range(0, len(stream), pace.outer_every):
-        rows = range(start, min(start + pace.outer_every, len(stream)))
+    frozen = protocol.first_frozen(len(stream))
+    for rows in _batches(stream, protocol, pace.outer_every):
         topic = settings.topics.interactions
         events = [(posted(table, row, topic), int(table.ts[row])) for row in rows]
-        observed.append(replay.step(events).observations)
+        learns = rows.start < frozen and META not in without
+        step = replay.step if learns else replay.take
+        observed.append(step(events).observations)
+        pace.observed(observed[-1])
         pace.progress(rows.stop)
     seconds = time.perf_counter() - started
     ranked = _ranked(observed, stream_numbers(replay.recommender.items, stream), seconds)
     _check_complete(ranked, stream.scored(protocol))
     return ranked
+
+
+def _rank_protocol(stream: Stream, protocol: Protocol) -> RankProtocol:
+    return RankProtocol(
+        lists=True,
+        negatives=protocol.negatives,
+        slates=_slates(stream),
+        together=protocol.simultaneous == "together",
+    )
+
+
+def _slates(stream: Stream) -> Slates | None:
+    """Lists by offset, which is the row; numbers are the stream's, as its items are announced."""
+    if not stream.slates.shape[1]:
+        return None
+    return Slates(np.flatnonzero(stream.asked), stream.slates)
+
+
+def _batches(stream: Stream, protocol: Protocol, size: int) -> Iterator[range]:
+    """Rows of the batches in order.
+
+    One ends where the outer loop stops. Where the events of one time are ranked together, one ends
+    where scoring begins, and otherwise none in the middle of a time.
+    """
+    rows = len(stream)
+    cuts = {protocol.first_frozen(rows)}
+    may_end = np.ones(rows + 1, np.bool_)
+    if protocol.simultaneous == "together":
+        cuts.add(protocol.first_scored(rows))
+        may_end[1:rows] = np.diff(stream.ts) != 0
+        may_end[list(cuts)] = True
+    start = 0
+    while start < rows:
+        end = min([start + size, rows, *(cut for cut in cuts if cut > start)])
+        end = start + int(np.flatnonzero(may_end[start : end + 1])[-1])
+        if end == start:
+            raise Fatal(
+                f"more than {size} events have the time of row {start}: raise --outer-every"
+            )
+        yield range(start, end)
+        start = end
 
 
 def stream_numbers(items: list[str], stream: Stream) -> NDArray[np.int32]:
@@ -93,6 +156,7 @@ def _ranked(
         equal=np.concatenate([part.equal for part in observed]),
         lists=numbers[np.concatenate([part.lists for part in observed])],
         seconds=seconds,
+        probability=np.concatenate([part.probability for part in observed]),
     )
 
 

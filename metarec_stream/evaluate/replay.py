@@ -6,19 +6,18 @@ from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry
 
-from metarec_stream.adapters.value_sum.parameters import version_zero
 from metarec_stream.clock import ManualClock
 from metarec_stream.config import Settings
 from metarec_stream.contract.meta_version import MetaVersion
 from metarec_stream.contract.task_codec import decode_task_block
 from metarec_stream.contract.transport import Output, Record
 from metarec_stream.learner.learner import Learner
+from metarec_stream.learner.start import built_in_version
 from metarec_stream.memory.log import MemoryLog
 from metarec_stream.memory.source import MemorySource
 from metarec_stream.memory.transaction import MemoryTransaction
 from metarec_stream.metrics import ConsumerMetrics
 from metarec_stream.pipeline.batch import run_batch
-from metarec_stream.pipeline.features import FEATURES, SITUATION
 from metarec_stream.pipeline.recommender import RankProtocol, Recommender
 from metarec_stream.pipeline.results import BatchResult
 from metarec_stream.pipeline.seen import SeenItems
@@ -53,9 +52,7 @@ class Replay:
         )
         self.recommender.assign(PARTITION)
         self._processor = _Keeping(self.recommender)
-        shape = settings.value_sum
-        zero = version_zero(shape.dimensions, shape.time_scales, FEATURES, len(SITUATION))
-        self._learner = Learner(settings, zero)
+        self._learner = Learner(settings, built_in_version(settings))
         self._on_version = on_version
 
     def step(self, events: Sequence[tuple[Output, int]]) -> BatchResult:
@@ -63,6 +60,12 @@ class Replay:
 
         At most `batch.max_records` events. What the batch sent stays in the log until the next one.
         """
+        result = self.take(events)
+        self._learn()
+        return result
+
+    def take(self, events: Sequence[tuple[Output, int]]) -> BatchResult:
+        """The same where the outer loop has stopped: it never hears of these events."""
         for topic in self._settings.topics.partitioned():
             self.log.drop_before(topic, PARTITION, self.log.end(topic, PARTITION))
         for output, timestamp in events:
@@ -76,7 +79,6 @@ class Replay:
             self._metrics,
             self._clock,
         )
-        self._learn()
         return self._processor.result
 
     def _learn(self) -> None:
