@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,11 +44,18 @@ def config(
     return 0
 
 
-def as_toml(settings: Settings, origins: Mapping[str, str]) -> str:
-    """The settings as TOML; absent and secret ones are comments, so that it can be loaded."""
+def as_toml(
+    settings: Settings, origins: Mapping[str, str], names: Container[str] | None = None
+) -> str:
+    """The settings as TOML; absent and secret ones are comments, so that it can be loaded.
+
+    names: of those that are written; all of them without it.
+    """
     lines: list[str] = []
     section: tuple[str, ...] = ()
     for option in options():
+        if names is not None and option.name not in names:
+            continue
         if option.path[:-1] != section:
             section = option.path[:-1]
             lines += ["", f"[{'.'.join(section)}]"]
