@@ -6,6 +6,7 @@ from pydantic import Field
 
 from metarec_stream.adapters.value_sum.settings import ValueSumSettings
 from metarec_stream.catalogue.settings import CatalogueSettings
+from metarec_stream.datasets.settings import SyntheticSettings
 from metarec_stream.kafka.settings import KafkaSettings, TopicsSettings
 from metarec_stream.learner.settings import GateSettings, LearnSettings
 from metarec_stream.pipeline.settings import (
@@ -48,3 +49,4 @@ class Settings(Section):
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
     data: DataSettings = DataSettings()
+    synthetic: SyntheticSettings = SyntheticSettings()

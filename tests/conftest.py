@@ -19,6 +19,14 @@ hypothesis_settings.register_profile("metarec", deadline=None)
 hypothesis_settings.load_profile("metarec")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Learners that tests start keep their curves and checkpoints in a folder of the run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @dataclass(frozen=True)
 class RunningBroker:
     """Brokers that somebody else started."""

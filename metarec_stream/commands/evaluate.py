@@ -16,16 +16,18 @@ from metarec_stream.errors import Fatal
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from metarec_stream.evaluate.dataset import EventTable
+    from metarec_stream.evaluate.dataset import EventTable, TimeUnit
+
+MADE_UP = Path("synthetic")
 
 
 def evaluate(
     events: Path,
     *,
-    user: str,
-    item: str,
-    time: str,
-    time_unit: Literal["s", "ms"] = "s",
+    user: str | None = None,
+    item: str | None = None,
+    time: str | None = None,
+    time_unit: Literal["s", "ms", "us", "ns"] = "s",
     type_: Annotated[str | None, Parameter(name="--type")] = None,
     value: str | None = None,
     score_from: Annotated[float, Ge(0), Le(1)] = 0.5,
@@ -34,7 +36,7 @@ def evaluate(
     negatives: Annotated[int, Ge(0)] = 0,
     ties: Literal["mid", "pessimistic"] = "mid",
     models: str = "default,popularity",
-    outer_every: Annotated[int, Ge(1), Le(100_000)] = 256,
+    outer_every: Annotated[int, Ge(1), Le(100_000)] = 2_048,
     limit: Annotated[int | None, Ge(1)] = None,
     json_path: Annotated[Path | None, Parameter(name="--json")] = None,
     settings: Annotated[Settings, Parameter(parse=False)],
@@ -46,7 +48,9 @@ def evaluate(
     Parameters
     ----------
     events
-        A .parquet, .csv or .jsonl file, one event a row.
+        A .parquet, .csv or .jsonl file, one event a row, its columns named by the flags below; or
+        `synthetic`: users whose tastes change, made up as `--synthetic.events` and the settings
+        beside it say.
     user
         Column of the user id.
     item
@@ -70,21 +74,22 @@ def evaluate(
     ties
         Rank among equal scores: the middle of them, or the last.
     models
-        Comma-separated: default, popularity, last, markov, itemknn, isgd.
+        Comma-separated: default, popularity, last, markov, itemknn, sessionknn, ease, ials, isgd,
+        river-mf, gru4rec, sasrec.
     outer_every
-        Events between two rounds of the learner.
+        Events between two rounds of the learner; the default is what a live service at 1,000
+        events a second sees between two versions.
     limit
         Take only the first rows of the file.
     json_path
         Write the result to this file as JSON.
     """
-    from metarec_stream.evaluate.dataset import Columns, read_events
     from metarec_stream.evaluate.models import Evaluation, chosen_models, evaluate_models
     from metarec_stream.evaluate.protocol import Protocol
 
     names = chosen_models(models)
-    columns = Columns(user, item, time, time_unit, type_, value)
-    table = _admitted(read_events(events, columns, limit), settings)
+    columns = {"user": user, "item": item, "time": time, "type": type_, "value": value}
+    table = _admitted(_table(events, columns, time_unit, limit, settings), settings)
     protocol = Protocol(score_from, candidates, repeats, negatives, ties)
     with _ProgressBar(len(table)) as bar:
         result = evaluate_models(
@@ -94,6 +99,22 @@ def evaluate(
     if json_path:
         _write(json_path, result)
     return 0
+
+
+def _table(
+    events: Path,
+    columns: dict[str, str | None],
+    time_unit: TimeUnit,
+    limit: int | None,
+    settings: Settings,
+) -> EventTable:
+    from metarec_stream.datasets.synthetic import synthetic_stream
+    from metarec_stream.evaluate.dataset import columns_of, read_events, table_of
+
+    if events == MADE_UP:
+        return table_of(synthetic_stream(settings.synthetic, settings.seed), limit)
+    found = columns_of(events, columns, time_unit, settings.catalogue.context)
+    return read_events(events, found, limit)
 
 
 def _admitted(table: EventTable, settings: Settings) -> EventTable:

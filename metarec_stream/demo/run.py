@@ -88,8 +88,10 @@ class Demo:
             folder = Path(tempfile.mkdtemp(prefix="metarec-demo-"))
             self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
         self._settings = self._with_ports(self._with_broker(settings))
-        # Torch leaves a cache in the temporary folder: here it goes with the rest.
-        self._environment = {**environment_of(self._settings), "TMPDIR": str(folder)}
+        # Torch leaves a cache in the temporary folder, and the learner its curves and checkpoints
+        # in the state folder: here they go with the rest.
+        folders = {"TMPDIR": str(folder), "XDG_STATE_HOME": str(folder)}
+        self._environment = {**environment_of(self._settings), **folders}
         self._subcommands = Subcommands(folder)
         self._stack.callback(self._subcommands.stop)
         self._say("starting the learner and the consumer")

@@ -165,3 +165,33 @@ def distinct_of(
     for place in range(found):
         mark[items[place]] = -1
     return found
+
+
+@compiled
+def rejected_of(
+    rings: Rings,
+    user: int,
+    weights: NDArray[np.float32],
+    mark: NDArray[np.int32],
+    items: NDArray[np.int32],
+    strength: NDArray[np.float32],
+) -> int:
+    """The user's items whose newest event of any weight but 0 has a negative one.
+
+    By recency into items [K], that weight into strength [K]. `mark` is scratch, one entry an item,
+    -1 throughout before and after. Returns how many there are.
+    """
+    found = 0
+    for place in range(rings.length[user]):
+        item = rings.item[user, place]
+        weight = weights[rings.kind[user, place]]
+        if weight == 0 or mark[item] >= 0:
+            continue
+        mark[item] = place
+        if weight < 0:
+            items[found] = item
+            strength[found] = weight
+            found += 1
+    for place in range(rings.length[user]):
+        mark[rings.item[user, place]] = -1
+    return found
