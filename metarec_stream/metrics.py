@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from metarec_stream.errors import Reason
+
 STAGES = ("decode", "guard", "adapt", "rank", "publish", "commit")
 MODELS = ("model", "popularity")
 
@@ -139,6 +141,8 @@ class ConsumerMetrics:
         )  # fmt: skip
         for stage in STAGES:
             self.stage_seconds.labels(stage)
+        for reason in Reason:
+            self.rejected_profiles.labels(reason.value)
         for model in MODELS:
             self.prequential_hits.labels(model)
             self.prequential_reciprocal_rank.labels(model)

@@ -38,7 +38,7 @@ CONTROLS: dict[str, Control] = {
     "sasrec": deferred("sasrec"),
 }
 ABLATIONS = tuple(f"{DEFAULT}-without-{part}" for part in PARTS)
-MODELS = (DEFAULT, *ABLATIONS, *CONTROLS)
+MODELS = (DEFAULT, *CONTROLS, *ABLATIONS)
 
 Progress = Callable[[str, int], None]
 

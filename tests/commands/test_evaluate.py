@@ -50,7 +50,7 @@ def test_the_result_has_the_documented_shape(
     assert result["protocol"]["score_from"] == 0.5
     assert set(result["models"]) == {"default", "popularity"}
     for found in result["models"].values():
-        whole = {"coverage@10", "scored", "events_per_second", "slices"}
+        whole = {"coverage@10", "scored", "events_per_second", "slices", "calibration"}
         assert set(found) == MEASURES | whole
         assert found["scored"] == 28
         assert set(found["slices"]) == {"repeat", "novel", "new_user"}
