@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import secrets
 import statistics
 import sys
 import tempfile
@@ -22,37 +21,21 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.service_run import LIMIT_S, own_settings, reached
 from metarec_stream.client.producer import InteractionProducer
 from metarec_stream.clock import SystemClock
 from metarec_stream.config import Settings
 from metarec_stream.contract.transport import Output
 from metarec_stream.datasets import online_retail
 from metarec_stream.demo.environment import environment_of
-from metarec_stream.demo.measurements import not_ready, read_consumer
-from metarec_stream.demo.processes import Subcommands, free_port
-from metarec_stream.errors import Fatal
+from metarec_stream.demo.processes import Subcommands
 from metarec_stream.kafka.embedded import EmbeddedBroker
 from metarec_stream.kafka.source import KafkaSource
 from metarec_stream.kafka.topics import ensure_topics
 from metarec_stream.kafka.transaction import KafkaTransaction
-from metarec_stream.service.settings import HttpSettings
 
-LIMIT_S = 300.0
 WARM_UP = 2_000
 """Events taken before the clock starts: the first batches find cold caches."""
-
-
-def settings_for(bootstrap_servers: str, emit: str) -> Settings:
-    """Settings with topics of their own."""
-    own = f"b{secrets.token_hex(3)}"
-    base = Settings()
-    names = ("interactions", "recommendations", "tasks", "state", "items", "users", "meta")
-    topics = base.topics.model_copy(update={name: f"{own}.{name}" for name in names})
-    kafka = base.kafka.model_copy(
-        update={"bootstrap_servers": bootstrap_servers, "group": f"{own}.group"}
-    )
-    changes = {"application": own, "emit": emit, "kafka": kafka, "topics": topics}
-    return base.model_copy(update={**changes, "http": HttpSettings(port=free_port())})
 
 
 def post(settings: Settings, count: int) -> int:
@@ -97,7 +80,7 @@ def echo(settings: Settings, count: int, started: multiprocessing.Queue[float]) 
 
 def rate_of_echo(bootstrap_servers: str, count: int) -> float:
     """Records a second."""
-    settings = settings_for(bootstrap_servers, "per_user")
+    settings = own_settings(bootstrap_servers)
     posted = post(settings, count)
     context = multiprocessing.get_context("spawn")
     answers: multiprocessing.Queue[float] = context.Queue()
@@ -110,29 +93,17 @@ def rate_of_echo(bootstrap_servers: str, count: int) -> float:
 
 def rate_of_service(bootstrap_servers: str, count: int, emit: str, folder: Path) -> float:
     """Events a second, from the service's own counter."""
-    settings = settings_for(bootstrap_servers, emit)
+    settings = own_settings(bootstrap_servers).model_copy(update={"emit": emit})
     posted = post(settings, count)
     port = settings.http.port
     services = Subcommands(folder)
     services.start(["serve"], environment_of(settings))
     try:
-        begun, before = _reached(services, port, WARM_UP)
-        ended, handled = _reached(services, port, posted)
+        begun, first = reached(services, port, WARM_UP)
+        ended, last = reached(services, port, posted)
     finally:
         services.stop()
-    return (handled - before) / (ended - begun)
-
-
-def _reached(services: Subcommands, port: int, events: int) -> tuple[float, int]:
-    """When the service had handled so many events, and how many they were."""
-    deadline = time.monotonic() + LIMIT_S
-    while time.monotonic() < deadline:
-        services.check(print)
-        reading = read_consumer(port) if not_ready(port) is None else None
-        if reading is not None and reading.handled >= events:
-            return time.monotonic(), reading.handled
-        time.sleep(0.05)
-    raise Fatal(f"{events} events were not handled within {LIMIT_S:.0f} s")
+    return (last.handled - first.handled) / (ended - begun)
 
 
 def measured(events: int, rounds: int, bootstrap_servers: str) -> dict[str, dict[str, float]]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import secrets
 import sys
 import tempfile
 import time
@@ -22,13 +21,14 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.service_run import LIMIT_S, LOOK_EVERY_S, own_settings, reached
 from metarec_stream.clock import SystemClock
 from metarec_stream.config import Settings
 from metarec_stream.contract.interaction import Interaction
 from metarec_stream.datasets import online_retail
 from metarec_stream.demo.environment import environment_of
-from metarec_stream.demo.measurements import Reading, not_ready, read_consumer
-from metarec_stream.demo.processes import Subcommands, free_port
+from metarec_stream.demo.measurements import Reading, not_ready
+from metarec_stream.demo.processes import Subcommands
 from metarec_stream.errors import Fatal
 from metarec_stream.evaluate.dataset import EventTable
 from metarec_stream.evaluate.metrics import report
@@ -37,10 +37,7 @@ from metarec_stream.evaluate.protocol import Protocol
 from metarec_stream.evaluate.stream import stream_of
 from metarec_stream.kafka.embedded import EmbeddedBroker
 from metarec_stream.kafka.topics import ensure_topics
-from metarec_stream.service.settings import HttpSettings
 
-LIMIT_S = 600.0
-LOOK_EVERY_S = 0.05
 SERVED = "model"
 """The recommender's name in the service's prequential metrics."""
 
@@ -57,21 +54,6 @@ class Live:
     events_per_version: float
 
 
-def settings_for(bootstrap_servers: str) -> Settings:
-    """Settings with topics, ports and folders of their own."""
-    own = f"b{secrets.token_hex(3)}"
-    base = Settings()
-    names = ("interactions", "recommendations", "tasks", "state", "items", "users", "meta")
-    topics = base.topics.model_copy(update={name: f"{own}.{name}" for name in names})
-    kafka = base.kafka.model_copy(
-        update={"bootstrap_servers": bootstrap_servers, "group": f"{own}.group"}
-    )
-    http = HttpSettings(port=free_port(), learner_port=free_port())
-    return base.model_copy(
-        update={"application": own, "kafka": kafka, "topics": topics, "http": http}
-    )
-
-
 def live(settings: Settings, events: int, rate: int, folder: Path) -> Live:
     """Run the service on the events."""
     ensure_topics(settings)
@@ -84,8 +66,8 @@ def live(settings: Settings, events: int, rate: int, folder: Path) -> Live:
         services.start(
             ["produce", "online-retail", "--limit", str(events), "--rate", f"{rate}/s"], environment
         )
-        begun, middle = _reached(services, settings.http.port, events // 2)
-        ended, last = _reached(services, settings.http.port, events)
+        begun, middle = reached(services, settings.http.port, events // 2)
+        ended, last = reached(services, settings.http.port, events)
     finally:
         services.stop()
     return _between(middle, last, ended - begun)
@@ -98,18 +80,6 @@ def _wait_until_ready(services: Subcommands, settings: Settings) -> None:
         if time.monotonic() > deadline:
             raise Fatal(f"the service was not ready within {LIMIT_S:.0f} s; see its log")
         time.sleep(LOOK_EVERY_S)
-
-
-def _reached(services: Subcommands, port: int, events: int) -> tuple[float, Reading]:
-    """When the service had handled so many events, and what it then said."""
-    deadline = time.monotonic() + LIMIT_S
-    while time.monotonic() < deadline:
-        services.check(print)
-        reading = read_consumer(port)
-        if reading is not None and reading.handled >= events:
-            return time.monotonic(), reading
-        time.sleep(LOOK_EVERY_S)
-    raise Fatal(f"{events} events were not handled within {LIMIT_S:.0f} s")
 
 
 def _between(first: Reading, last: Reading, seconds: float) -> Live:
@@ -155,7 +125,7 @@ def main() -> None:
         EmbeddedBroker(None, None, lambda line: print(line, file=sys.stderr)) as broker,
     ):
         seen = live(
-            settings_for(broker.bootstrap_servers), arguments.events, arguments.rate, Path(folder)
+            own_settings(broker.bootstrap_servers), arguments.events, arguments.rate, Path(folder)
         )
     print(seen, file=sys.stderr)
     table = table_of(list(online_retail.interactions(SystemClock().now_ms(), arguments.events)))
