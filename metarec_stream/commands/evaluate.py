@@ -84,12 +84,13 @@ def evaluate(
     json_path
         Write the result to this file as JSON.
     """
+    from metarec_stream.commands.events_file import accepted
     from metarec_stream.evaluate.models import Evaluation, chosen_models, evaluate_models
     from metarec_stream.evaluate.protocol import Protocol
 
     names = chosen_models(models)
     columns = {"user": user, "item": item, "time": time, "type": type_, "value": value}
-    table = _admitted(_table(events, columns, time_unit, limit, settings), settings)
+    table = accepted(_table(events, columns, time_unit, limit, settings), settings)
     protocol = Protocol(score_from, candidates, repeats, negatives, ties)
     with _ProgressBar(len(table)) as bar:
         result = evaluate_models(
@@ -117,15 +118,6 @@ def _table(
     return read_events(events, found, limit)
 
 
-def _admitted(table: EventTable, settings: Settings) -> EventTable:
-    from metarec_stream.evaluate.admission import admit
-
-    admitted = admit(table, settings)
-    for note in admitted.notes:
-        print(f"metarec: {note}", file=sys.stderr)
-    return admitted.table
-
-
 def _print_table(result: dict[str, object]) -> None:
     from rich.console import Console
 
@@ -145,19 +137,9 @@ class _ProgressBar:
     """Events done by the current model, on standard error if that is a terminal."""
 
     def __init__(self, total: int) -> None:
-        from rich.console import Console
-        from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from metarec_stream.commands.progress import event_bar
 
-        console = Console(stderr=True)
-        self._progress = Progress(
-            *Progress.get_default_columns()[:2],
-            MofNCompleteColumn(),
-            TextColumn("events"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+        self._progress = event_bar()
         self._total = total
         self._tasks: dict[str, TaskID] = {}
 

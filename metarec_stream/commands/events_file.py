@@ -1,4 +1,4 @@
-"""A file of events, as the commands take it that need no Kafka to read it."""
+"""Events as the commands take them that need no Kafka to read them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,15 @@ def accepted_events(
 
     Raises Fatal if the file or a column cannot be read, or no event is left.
     """
-    admitted = admit(read_events(path, columns, limit), settings)
+    return accepted(read_events(path, columns, limit), settings)
+
+
+def accepted(table: EventTable, settings: Settings) -> EventTable:
+    """The events that the service would accept; what became of others is said.
+
+    Raises Fatal if none is left.
+    """
+    admitted = admit(table, settings)
     for note in admitted.notes:
         print(f"metarec: {note}", file=sys.stderr)
     return admitted.table

@@ -6,11 +6,10 @@ from contextlib import closing
 from pathlib import Path
 
 import structlog
-from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from metarec_stream.clock import Clock
 from metarec_stream.commands.events_file import accepted_events
+from metarec_stream.commands.progress import event_bar
 from metarec_stream.config import Settings
 from metarec_stream.contract.meta_version import MetaVersion
 from metarec_stream.evaluate.dataset import Columns
@@ -39,7 +38,7 @@ def version_from_history(
         return None
     table = accepted_events(path, columns, limit, settings)
     logger.info("history_begins", events=len(table))
-    with _bar() as bar:
+    with event_bar() as bar:
         task = bar.add_task("history", total=len(table))
         version = learn_history(
             table, settings, clock.now_ms(), lambda done: bar.update(task, completed=done)
@@ -60,16 +59,3 @@ def _newest_number(settings: Settings) -> int:
     ensure_topics(settings)
     with closing(VersionLog(settings)) as versions:
         return versions.newest_number()
-
-
-def _bar() -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        *Progress.get_default_columns()[:2],
-        MofNCompleteColumn(),
-        TextColumn("events"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
