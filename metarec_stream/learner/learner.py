@@ -30,6 +30,7 @@ from metarec_stream.learner.snapshot import (
     Snapshot,
     beginning,
     reconciled,
+    under,
 )
 from metarec_stream.learner.start import require_fit
 from metarec_stream.learner.tables import ItemNumbers
@@ -199,13 +200,15 @@ class Learner:
         """Take up what a checkpoint has beside the weights."""
         progress = start.progress
         if progress.random_state:
-            self._buffer.restore(start.under("buffer"), progress.added, progress.random_state)
+            self._buffer.restore(
+                under("buffer", start.arrays), progress.added, progress.random_state
+            )
         if "gate" in start.arrays:
             self._gate.restore(start.arrays["gate"], progress.decided, progress.trust)
         if "drift" in start.arrays:
             self._drift.restore(start.arrays["drift"])
         for number, (partition, next_offset) in enumerate(progress.waiting):
-            events = TaskEvents(**start.under(f"waiting/{number}"))
+            events = TaskEvents(**under(f"waiting/{number}", start.arrays))
             self._pending.add(events, partition, next_offset)
 
     def _learn(self, fresh: TaskEvents) -> None:

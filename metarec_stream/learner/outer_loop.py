@@ -17,6 +17,7 @@ from metarec_stream.adapters.value_sum.outer import (
     Tasks,
     losses_by_share,
     losses_by_temperature,
+    outer_loss,
     scores,
     training_losses,
 )
@@ -189,7 +190,7 @@ class OuterLoop:
             minimised, mine = training_losses(parameters, tasks)
         weight = on_device(events.weights, mine.device).sum()
         penalty = self._penalty(parameters) / self._processes.place.size
-        objective = (minimised * tasks.weights).sum() / weight + penalty
+        objective = outer_loss(minimised, tasks.weights, weight) + penalty
         # A share without events uses no parameter: its gradient is zero, not missing.
         moving = [*self._trained(), *rows]
         gradients = torch.autograd.grad(

@@ -15,6 +15,7 @@ from metarec_stream.learner.events import TaskEvents
 from metarec_stream.learner.outer_loop import Arrays, OuterLoop
 from metarec_stream.learner.processes import Processes
 from metarec_stream.learner.settings import LearnSettings
+from metarec_stream.learner.snapshot import under
 from metarec_stream.learner.tables import SlowWeights
 
 Losses = NDArray[np.float32]
@@ -33,11 +34,11 @@ class Replica:
     def __init__(
         self, settings: LearnSettings, processes: Processes, items: list[str], arrays: Arrays
     ) -> None:
-        anchor = _under("anchor", arrays)
+        anchor = under("anchor", arrays)
         self.anchor = _slow_weights(items, anchor, processes)
-        self.candidate = _slow_weights(items, _under("candidate", arrays) or anchor, processes)
+        self.candidate = _slow_weights(items, under("candidate", arrays) or anchor, processes)
         self.content = TokenRows()
-        self.put_content(**_under("content", arrays))
+        self.put_content(**under("content", arrays))
         self._loop = OuterLoop(settings, self.candidate, processes, self.content)
         self._loop.restore(arrays)
 
@@ -91,12 +92,6 @@ class Replica:
         if not told.any():
             return {}
         return {"content/rows": rows[told], "content/tokens": tokens[told]}
-
-
-def _under(kind: str, arrays: Arrays) -> Arrays:
-    """The arrays whose name begins with `kind/`, without that."""
-    first = f"{kind}/"
-    return {name[len(first) :]: kept for name, kept in arrays.items() if name.startswith(first)}
 
 
 def _slow_weights(items: list[str], parameters: Arrays, processes: Processes) -> SlowWeights:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,14 +70,13 @@ class Snapshot:
     progress: Progress
     arrays: Arrays
 
-    def under(self, first: str) -> Arrays:
-        """The arrays whose name begins with `first/`, without that."""
-        head = f"{first}/"
-        return {
-            name.removeprefix(head): array
-            for name, array in self.arrays.items()
-            if name.startswith(head)
-        }
+
+def under(first: str, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
+    """The arrays whose name begins with `first/`, without that."""
+    head = f"{first}/"
+    return {
+        name.removeprefix(head): array for name, array in arrays.items() if name.startswith(head)
+    }
 
 
 def beginning(live: MetaVersion, newest: int) -> Snapshot:

@@ -17,7 +17,6 @@ from metarec_stream.adapters.value_sum.outer import (
     Tasks,
     first_scores,
     item_tables,
-    losses,
     losses_by_share,
     outer_loss,
     queries,
@@ -246,6 +245,16 @@ def test_what_the_re_ranker_adds_by_hand() -> None:
     assert float(got.abs().max()) > 0
 
 
+def cross_entropy(total: Tensor) -> Tensor:
+    """Of column 0 among all: [n]."""
+    return torch.logsumexp(total, 1) - total[:, 0]
+
+
+def served_losses(slow: dict[str, Tensor], events: Tasks) -> Tensor:
+    """The loss [n] of each event with the share of the re-ranker that is served."""
+    return cross_entropy(scores(slow, events).of_share(slow["rerank_share"]))
+
+
 def test_the_re_ranker_cannot_move_what_it_stands_on() -> None:
     """The gradient of the shared weights is that of the loss without it, and served is a mix."""
     slow, events = parameters(), tasks()
@@ -253,9 +262,9 @@ def test_the_re_ranker_cannot_move_what_it_stands_on() -> None:
     minimised, served = training_losses(slow, events)
     (got,) = torch.autograd.grad(minimised.sum(), [slow["theta"]])
     alone = {**slow, "rerank_last": torch.zeros(R, dtype=torch.float64)}
-    (expected,) = torch.autograd.grad(losses(alone, events).sum(), [slow["theta"]])
+    (expected,) = torch.autograd.grad(served_losses(alone, events).sum(), [slow["theta"]])
     torch.testing.assert_close(got, expected)
-    torch.testing.assert_close(served, losses(slow, events).detach())
+    torch.testing.assert_close(served, served_losses(slow, events).detach())
     half = losses_by_share(scores(slow, events))[SHARES.index(0.5)]
     torch.testing.assert_close(half.detach(), served)
 
@@ -277,7 +286,7 @@ def test_what_pads_the_window_changes_nothing() -> None:
         candidate_tokens=events.candidate_tokens,
         profile_tokens=events.profile_tokens,
     )
-    torch.testing.assert_close(losses(slow, longer), losses(slow, events))
+    torch.testing.assert_close(served_losses(slow, longer), served_losses(slow, events))
 
 
 def objective(slow: dict[str, Tensor], events: Tasks, name: str) -> Tensor:
@@ -285,7 +294,7 @@ def objective(slow: dict[str, Tensor], events: Tasks, name: str) -> Tensor:
     found = scores(slow, events)
     share = 1.0 if name in NETWORK else 0.0
     total = found.of_share(share)
-    return outer_loss(torch.logsumexp(total, 1) - total[:, 0], events.weights)
+    return outer_loss(cross_entropy(total), events.weights, events.weights.sum())
 
 
 @pytest.mark.parametrize(
@@ -338,7 +347,8 @@ def test_learning_lowers_the_loss_of_a_planted_problem() -> None:
     optimiser = torch.optim.Adam(slow.values(), lr=0.05)
     means = []
     for _ in range(100):
-        objective = outer_loss(losses(slow, events), events.weights)
+        each = served_losses(slow, events)
+        objective = outer_loss(each, events.weights, events.weights.sum())
         means.append(float(objective.detach()))
         for tensor, gradient in zip(
             slow.values(), torch.autograd.grad(objective, list(slow.values())), strict=True

@@ -176,11 +176,6 @@ def scores(parameters: Parameters, tasks: Tasks) -> Scores:
     return Scores(corrected, residual)
 
 
-def losses(parameters: Parameters, tasks: Tasks) -> Tensor:
-    """The loss [n] of each event as it is served: softmax cross-entropy, unweighted."""
-    return _cross_entropy(scores(parameters, tasks).of_share(parameters["rerank_share"]))
-
-
 def losses_by_share(found: Scores) -> Tensor:
     """The losses [shares, n] with each of SHARES of the re-ranker."""
     return torch.stack([_cross_entropy(found.of_share(share)) for share in SHARES])
@@ -216,6 +211,9 @@ def _cross_entropy(total: Tensor) -> Tensor:
     return torch.logsumexp(total, 1) - total[:, 0]
 
 
-def outer_loss(each: Tensor, weights: Tensor) -> Tensor:
-    """The weighted mean of the events' losses."""
-    return (each * weights).sum() / weights.sum()
+def outer_loss(each: Tensor, weights: Tensor, total: Tensor) -> Tensor:
+    """The weighted mean of the events' losses, or the part of it that is these events'.
+
+    each, weights: [n]; total: the weight of all events that the mean is of.
+    """
+    return (each * weights).sum() / total
