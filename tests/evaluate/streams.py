@@ -46,6 +46,15 @@ def planted_table(events: int, seed: int) -> EventTable:
     return table_of(pairs)
 
 
+def grouped_stream(events: int) -> Stream:
+    """Users who stay within five of twenty items."""
+    generator = np.random.default_rng(0)
+    users = generator.integers(0, 40, events).tolist()
+    return stream_from(
+        [(f"u{user}", f"i{user % 4 * 5 + int(generator.integers(5))}") for user in users]
+    )
+
+
 few_users = st.sampled_from("abcd")
 few_items = st.sampled_from("uvwxyz")
 few_types = st.sampled_from(["click", "cart", None, "skip"])

@@ -30,7 +30,7 @@ from tests.evaluate.controls.plain import (
     protocols,
     wanted,
 )
-from tests.evaluate.streams import some_events, stream_from
+from tests.evaluate.streams import grouped_stream, some_events, stream_from
 
 REGRESSION = Regression(half_life=4.0, penalty=0.5, fading=0.3)
 
@@ -114,12 +114,7 @@ def test_the_items_wanted_most_of_late_are_kept(monkeypatch: pytest.MonkeyPatch)
 
 def test_groups_of_items_are_learned() -> None:
     """Users who stay within five of twenty items: the target is among the first five."""
-    generator = np.random.default_rng(0)
-    pairs = [
-        (f"u{user}", f"i{user % 4 * 5 + int(generator.integers(5))}")
-        for user in generator.integers(0, 40, 1_000)
-    ]
-    stream, protocol = stream_from(pairs), Protocol(score_from=0.8)
+    stream, protocol = grouped_stream(1_000), Protocol(score_from=0.8)
     ranked = ease.ease(stream, protocol, 0)
     assert ranked.rows.tolist() == stream.scored(protocol).tolist()
     assert np.mean(ranks(ranked, "mid") <= 5) > 0.9

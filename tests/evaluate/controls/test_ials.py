@@ -20,26 +20,16 @@ from metarec_stream.evaluate.controls.ials import (
 )
 from metarec_stream.evaluate.metrics import ranks
 from metarec_stream.evaluate.protocol import Protocol
-from metarec_stream.evaluate.stream import Stream
 from tests.evaluate.controls.plain import latest_distinct, popularity_shares
-from tests.evaluate.streams import stream_from
+from tests.evaluate.streams import grouped_stream, stream_from
 
 CONFIDENCE = Confidence(half_life=100.0, confidence=20.0, penalty=1.0, fading=0.25)
 MIXED = Mixed(CONFIDENCE, 50.0, 0.1, again=0.5)
 
 
-def groups(events: int) -> Stream:
-    """Users who stay within five of twenty items."""
-    generator = np.random.default_rng(0)
-    users = generator.integers(0, 40, events).tolist()
-    return stream_from(
-        [(f"u{user}", f"i{user % 4 * 5 + int(generator.integers(5))}") for user in users]
-    )
-
-
 def test_a_user_is_solved_from_the_latest_items() -> None:
     """The rank of the row after a refresh is that of a plain least-squares solution."""
-    stream, row = groups(300), 250
+    stream, row = grouped_stream(300), 250
     ranked = rank_by_fold_in(stream, Protocol(), MIXED, 3, slice(row, row + 1))
     model = first_model(stream, CONFIDENCE, 3)
     refit(model, stream, 0, CONFIDENCE.half_life)
@@ -61,7 +51,7 @@ def test_a_user_is_solved_from_the_latest_items() -> None:
 
 def test_a_refresh_knows_only_what_came_before() -> None:
     """Other events from a row on change no rank up to it, and some after it."""
-    stream, row = groups(300), 260
+    stream, row = grouped_stream(300), 260
     pairs = [
         (stream.user_ids[user], stream.item_ids[item])
         for user, item in zip(stream.users, stream.items, strict=True)
@@ -85,7 +75,7 @@ def test_items_nobody_wanted_have_no_factors() -> None:
 
 def test_groups_of_items_are_learned_and_the_seed_decides() -> None:
     """Better than chance among twenty; the same with the same seed, other with another."""
-    stream, protocol = groups(1_000), Protocol(score_from=0.8)
+    stream, protocol = grouped_stream(1_000), Protocol(score_from=0.8)
     found = ials(stream, protocol, 1)
     assert found.rows.tolist() == stream.scored(protocol).tolist()
     assert np.mean(ranks(found, "mid") <= 5) > 0.9

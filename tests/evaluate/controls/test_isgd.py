@@ -15,18 +15,8 @@ from metarec_stream.evaluate.controls.isgd import (
 )
 from metarec_stream.evaluate.metrics import ranks
 from metarec_stream.evaluate.protocol import Protocol
-from metarec_stream.evaluate.stream import Stream
 from tests.evaluate.controls.plain import Events, assert_ranked, protocols, wanted
-from tests.evaluate.streams import some_events, stream_from
-
-
-def groups(events: int) -> Stream:
-    """Users who stay within five of twenty items."""
-    generator = np.random.default_rng(0)
-    users = generator.integers(0, 40, events).tolist()
-    return stream_from(
-        [(f"u{user}", f"i{user % 4 * 5 + int(generator.integers(5))}") for user in users]
-    )
+from tests.evaluate.streams import grouped_stream, some_events, stream_from
 
 
 @given(some_events, protocols)
@@ -52,7 +42,7 @@ def test_ranks_are_those_of_the_products_nearness_to_one(
 
 def test_groups_of_items_are_learned_and_the_seed_decides() -> None:
     """Better than chance among twenty; the same with the same seed, other with another."""
-    stream, protocol = groups(3_000), Protocol(score_from=0.8)
+    stream, protocol = grouped_stream(3_000), Protocol(score_from=0.8)
     found = isgd(stream, protocol, 1)
     assert found.rows.tolist() == stream.scored(protocol).tolist()
     assert np.mean(ranks(found, "mid") <= 5) > 0.7
@@ -62,7 +52,7 @@ def test_groups_of_items_are_learned_and_the_seed_decides() -> None:
 
 def test_steps_are_chosen_before_the_scored_part() -> None:
     """The choice is the best on the last tenth before, and other rows after change nothing."""
-    stream, protocol = groups(2_000), Protocol(score_from=0.5)
+    stream, protocol = grouped_stream(2_000), Protocol(score_from=0.5)
 
     def mrr(steps: Steps) -> float:
         ranked = rank_by_factors(stream, protocol, steps, 0, slice(900, 1_000))

@@ -21,20 +21,10 @@ from metarec_stream.evaluate.controls.river_mf import (
 from metarec_stream.evaluate.metrics import ranks
 from metarec_stream.evaluate.models import CONTROLS
 from metarec_stream.evaluate.protocol import Protocol
-from metarec_stream.evaluate.stream import Stream
 from tests.evaluate.controls.plain import assert_ranked, popularity_shares, wanted
-from tests.evaluate.streams import stream_from
+from tests.evaluate.streams import grouped_stream, stream_from
 
 STEPS = Steps(factors=3, rate=0.3, decay=0.1, negatives=2)
-
-
-def groups(events: int) -> Stream:
-    """Users who stay within five of twenty items."""
-    generator = np.random.default_rng(0)
-    users = generator.integers(0, 40, events).tolist()
-    return stream_from(
-        [(f"u{user}", f"i{user % 4 * 5 + int(generator.integers(5))}") for user in users]
-    )
 
 
 def step(factors: Factors, mean: float, user: int, item: int, wanted: int) -> None:
@@ -77,7 +67,7 @@ def test_ranks_are_those_of_plain_steps() -> None:
 
 def test_the_model_learns_in_the_arrays_it_is_given() -> None:
     """A step changes the user's and the item's rows and no other."""
-    stream = groups(50)
+    stream = grouped_stream(50)
     factors = first_factors(stream, 3, np.random.default_rng(0))
     before = [array.copy() for array in factors]
     river_model(factors, STEPS).learn_one(user=1, item=2, y=1)
@@ -87,7 +77,7 @@ def test_the_model_learns_in_the_arrays_it_is_given() -> None:
 
 def test_groups_of_items_are_learned_and_the_seed_decides() -> None:
     """Better than chance among twenty; the same with the same seed, other with another."""
-    stream, protocol = groups(1_500), Protocol(score_from=0.8)
+    stream, protocol = grouped_stream(1_500), Protocol(score_from=0.8)
     found = river_mf(stream, protocol, 1)
     assert found.rows.tolist() == stream.scored(protocol).tolist()
     assert np.mean(ranks(found, "mid") <= 5) > 0.7
