@@ -6,6 +6,9 @@ from pydantic import Field
 
 from metarec_stream.section import Section
 
+CONTEXT_SLOTS = 4
+"""Entries of the context that popularity can be kept apart by."""
+
 
 class CatalogueSettings(Section):
     """Soft state: decayed counts, transitions, co-occurrence."""
@@ -14,7 +17,7 @@ class CatalogueSettings(Section):
     """Most followers, and most companions, kept for an item; the weakest gives way."""
     half_life_events: float = Field(100_000.0, gt=1.0)
     """Accepted events after which a transition or a co-occurrence counts half."""
-    context: tuple[str, ...] = Field((), max_length=4)
+    context: tuple[str, ...] = Field((), max_length=CONTEXT_SLOTS)
     """Entries of an event's `context` (a referrer, a region, a device) by whose values popularity
     is kept apart as well; at most 4."""
     context_buckets: int = Field(32, ge=2, le=1024)

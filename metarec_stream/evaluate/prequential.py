@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from metarec_stream.catalogue.settings import CONTEXT_SLOTS
 from metarec_stream.config import Settings
 from metarec_stream.errors import Fatal
 from metarec_stream.evaluate.admission import posted
@@ -18,7 +19,6 @@ from metarec_stream.evaluate.protocol import Protocol
 from metarec_stream.evaluate.replay import Replay
 from metarec_stream.evaluate.stream import Stream
 from metarec_stream.pipeline.ablation import META
-from metarec_stream.pipeline.features import CONTEXT_SLOTS
 from metarec_stream.pipeline.recommender import RankProtocol
 from metarec_stream.pipeline.results import Observations
 from metarec_stream.pipeline.seen import SeenItems

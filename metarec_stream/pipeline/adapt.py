@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from metarec_stream.adapters.protocol import NOTHING, PUSH, REBUILD, REFRESH, Steps
 from metarec_stream.catalogue.neighbours import WIDE_COMPANIONS
+from metarec_stream.catalogue.settings import CONTEXT_SLOTS
 from metarec_stream.compiled import compiled
-from metarec_stream.pipeline.features import CONTEXT_SLOTS, SITUATION
+from metarec_stream.pipeline.features import SITUATION
 from metarec_stream.state.rings import Rings, distinct_of, insert, rejected_of, window_of
 
 _FAST, _SLOW = 0.5, 0.1

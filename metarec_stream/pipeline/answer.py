@@ -10,15 +10,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from metarec_stream.catalogue.top_k import top_k
 from metarec_stream.compiled import compiled
-from metarec_stream.pipeline.features import DENSE, RING
+from metarec_stream.pipeline.features import DENSE, RELATED, RING
 from metarec_stream.pipeline.probability import note_probabilities
-from metarec_stream.pipeline.score import FLOOR, Scratch
+from metarec_stream.pipeline.rerank import Strongest, best_first
+from metarec_stream.pipeline.score import Scratch
 
 WHY = ("repeat", "transition", "cooccurrence", "taste", "popular")
 """Reason codes: the group of terms that lifted the item; `popular` where none did."""
-_REPEAT, _TRANSITION, _COOCCURRENCE, _TASTE, _POPULAR = range(len(WHY))
+_REPEAT, _TASTE, _POPULAR = (WHY.index(reason) for reason in ("repeat", "taste", "popular"))
+_REASON_OF_RELATED = np.array(
+    [next(code for code, reason in enumerate(WHY) if reason in name) for name in RELATED]
+)
+"""[related features] the reason that a feature's name holds."""
 _LEAST_REASON = 0.25
 _RING_START, _RELATED_START = len(DENSE), len(DENSE) + len(RING)
 
@@ -65,9 +69,8 @@ def _explain(
     place = scratch.mark[item]
     if place >= 0:
         for feature in range(scratch.related.shape[0]):
-            group = _COOCCURRENCE if 4 <= feature <= 6 else _TRANSITION
             term = scratch.weights[_RELATED_START + feature] * scratch.related[feature, place]
-            lifts[group] += term
+            lifts[_REASON_OF_RELATED[feature]] += term
         if place < owned:
             for feature in range(scratch.ring.shape[1]):
                 lifts[_REPEAT] += (
@@ -90,6 +93,8 @@ def answer(
     lists: Lists,
     row: int,
     frontier: int,
+    found: int,
+    strongest: Strongest,
     owned: int,
     query: NDArray[np.float32],
     embedding: NDArray[np.float32],
@@ -98,8 +103,8 @@ def answer(
     scratch: Scratch,
 ) -> None:
     """Write the list of the best candidates, with the probability and the reasons of each."""
-    length = top_k(
-        scratch.scores, frontier, FLOOR, lists.item.shape[1], lists.item[row], lists.score[row]
+    length = best_first(
+        strongest, found, frontier, lists.item.shape[1], scratch, lists.item[row], lists.score[row]
     )
     lists.length[row] = length
     note_probabilities(

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 import msgspec
 
 from metarec_stream.catalogue.popularity import NO_BUCKET
-from metarec_stream.catalogue.settings import CatalogueSettings
+from metarec_stream.catalogue.settings import CONTEXT_SLOTS, CatalogueSettings
 from metarec_stream.contract.interaction import Scalar
 from metarec_stream.hashing import hash64
-from metarec_stream.pipeline.features import CONTEXT_SLOTS
 
 _REMEMBERED = 4_096
 """Values whose bucket is not reckoned again."""

@@ -14,7 +14,8 @@ class EventWeights:
     def __init__(self, settings: EventsSettings) -> None:
         table = settings.table()
         modes = [settings.value_weights.get(kind, "none") for kind in table]
-        self._of_kind = np.array(list(table.values()), np.float32)
+        self.of_kind = np.array(list(table.values()), np.float32)
+        """[types] the weight of each type, whatever the values."""
         self._linear = np.array([mode == "linear" for mode in modes])
         self._log = np.array([mode == "log" for mode in modes])
         self._most = settings.max_weight
@@ -25,4 +26,4 @@ class EventWeights:
         logarithm = np.where(np.isnan(values), 1.0, np.log1p(np.maximum(values, 0.0)))
         factor = np.where(self._linear[kinds], known, 1.0)
         factor = np.where(self._log[kinds], logarithm, factor)
-        return np.clip(self._of_kind[kinds] * factor, 0.0, self._most).astype(np.float32)
+        return np.clip(self.of_kind[kinds] * factor, 0.0, self._most).astype(np.float32)

@@ -6,11 +6,10 @@ Tasks and versions carry both by position, so the order here is part of what a m
 
 from __future__ import annotations
 
+from metarec_stream.catalogue.settings import CONTEXT_SLOTS
+
 POPULARITY_HALF_LIVES = (50.0, 500.0, 5_000.0, 50_000.0)
 """Half-lives of the decayed counts, in accepted events."""
-
-CONTEXT_SLOTS = 4
-"""Entries of the context that popularity can be kept apart by (`catalogue.context`)."""
 
 DENSE = (
     *(f"popularity_{int(half_life)}" for half_life in POPULARITY_HALF_LIVES),

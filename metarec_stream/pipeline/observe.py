@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 
 from metarec_stream.catalogue.items import EXCLUDED
 from metarec_stream.catalogue.popularity import Popularity
-from metarec_stream.catalogue.top_k import top_k
 from metarec_stream.compiled import compiled
 from metarec_stream.pipeline.draw import draw_below
 from metarec_stream.pipeline.features import FEATURES, POPULARITY_HALF_LIVES
 from metarec_stream.pipeline.probability import Listed, note_probabilities
-from metarec_stream.pipeline.rerank import Strongest
+from metarec_stream.pipeline.rerank import Strongest, best_first
 from metarec_stream.pipeline.score import FLOOR, Scratch, features_of
 from metarec_stream.pipeline.seen import Seen
 
@@ -277,12 +276,16 @@ def note_list(
     observed: Observed,
     row: int,
     frontier: int,
+    found: int,
+    strongest: Strongest,
     temperature: np.float32,
     listed: Listed,
     scratch: Scratch,
 ) -> None:
     """Note the list that would have been shown, as long as asked for, and what it promised."""
-    length = top_k(scratch.scores, frontier, FLOOR, listed.item.shape[0], listed.item, listed.score)
+    length = best_first(
+        strongest, found, frontier, listed.item.shape[0], scratch, listed.item, listed.score
+    )
     note_probabilities(scratch, frontier, temperature, listed.score, length, listed.probability)
     kept = min(length, observed.lists.shape[1])
     observed.lists[row, :kept] = listed.item[:kept]

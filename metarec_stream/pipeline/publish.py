@@ -101,7 +101,7 @@ def task_blocks(
     rows = np.flatnonzero(observed.task_size > 0)
     partitions = np.array(accepted.partitions, np.int64)[observed.event[rows]]
     limit = min(_BLOCK_BYTES, settings.kafka.max_message_bytes - _RECORD_BYTES)
-    per_block = max(1, limit // max(1, _bytes_of_event(observed, adapted.snapshots)))
+    per_block = max(1, limit // max(1, _bytes_of_event(observed, adapted.snapshots, known)))
     outputs = []
     for partition in np.unique(partitions).tolist():
         mine = rows[partitions == partition]
@@ -121,12 +121,18 @@ def task_blocks(
     return outputs, len(rows)
 
 
-def _bytes_of_event(observed: Observed, snapshots: Snapshots) -> int:
-    """About what an event takes in an encoded block, with ids of at most 24 bytes."""
+def _bytes_of_event(observed: Observed, snapshots: Snapshots, known: Known) -> int:
+    """About what an event takes in an encoded block, with ids of at most 24 bytes.
+
+    Tokens count in full where anything has some: every item of the event is held to be another.
+    """
     features = observed.task_x.shape[2]
     per_candidate = 2 * features + 9 + 24
     fixed = 8 * snapshots.window.shape[1] + 4 * snapshots.situation.shape[1] + 6 * features + 28
-    return int(observed.task_item.shape[1] * per_candidate + fixed)
+    candidates, window = observed.task_item.shape[1], snapshots.window.shape[1]
+    item_tokens = known.content(np.zeros(0, np.int64)).shape[1]
+    tokens = 2 * (item_tokens * (candidates + window) + known.profiles.shape[1])
+    return int(candidates * per_candidate + fixed + tokens)
 
 
 def _block(

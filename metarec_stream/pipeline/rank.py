@@ -199,7 +199,9 @@ def _before(
     observe(
         observed, row, item, frontier, masked, slate, negatives, state, soft.popularity, scratch
     )
-    note_list(observed, row, frontier, weights.temperature[0], room.listed, scratch)
+    note_list(
+        observed, row, frontier, found, room.strongest, weights.temperature[0], room.listed, scratch
+    )
     tasks = observed.task_item.shape[1] > 1
     learned = tasks and events.applied[number]
     if learned and observed.candidate[row] and observed.candidates[row] > 1:
@@ -222,12 +224,12 @@ def _after(
 ) -> None:
     """Rank now that the event has moved everything."""
     touched = _score(snapshots, snapshot, weights, soft, room)
-    _rerank(snapshots, snapshot, weights, soft, room)
+    found = _rerank(snapshots, snapshot, weights, soft, room)
     lists.event[row] = number
     answer(
-        lists, row, soft.availability.frontier[0], snapshots.length[snapshot],
-        weights.queries[snapshot], weights.embedding, weights.bias, weights.temperature[0],
-        room.scratch,
+        lists, row, soft.availability.frontier[0], found, room.strongest,
+        snapshots.length[snapshot], weights.queries[snapshot], weights.embedding, weights.bias,
+        weights.temperature[0], room.scratch,
     )  # fmt: skip
     clear_touched(touched, room.scratch)
 

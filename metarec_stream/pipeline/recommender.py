@@ -18,6 +18,7 @@ from metarec_stream.adapters.protocol import NOTHING
 from metarec_stream.adapters.value_sum.adapter import ValueSum
 from metarec_stream.adapters.value_sum.online import ValueSumWeights
 from metarec_stream.catalogue.content import item_tokens
+from metarec_stream.catalogue.settings import CONTEXT_SLOTS
 from metarec_stream.catalogue.soft_state import SoftState
 from metarec_stream.clock import Clock
 from metarec_stream.config import Settings
@@ -41,12 +42,7 @@ from metarec_stream.pipeline.adapt import (
 from metarec_stream.pipeline.announced import announced_items, announced_profiles
 from metarec_stream.pipeline.answer import empty_lists
 from metarec_stream.pipeline.event_weights import EventWeights
-from metarec_stream.pipeline.features import (
-    CONTEXT_SLOTS,
-    FEATURES,
-    POPULARITY_HALF_LIVES,
-    SITUATION,
-)
+from metarec_stream.pipeline.features import FEATURES, POPULARITY_HALF_LIVES, SITUATION
 from metarec_stream.pipeline.live_version import LiveVersion, PreparedVersion
 from metarec_stream.pipeline.observe import Observed, empty_observed
 from metarec_stream.pipeline.prequential import PrequentialMetrics
@@ -107,8 +103,7 @@ class Recommender:
         self._protocol = protocol
         self._admission = Admission(settings)
         self._prequential = PrequentialMetrics(metrics)
-        self._weights = np.array(list(settings.events.table().values()), np.float32)
-        self._event_weights = EventWeights(settings.events)
+        self._weights = EventWeights(settings.events)
         self._users = Users(settings.state.ring)
         self._profiles = Profiles(settings.value_sum.profile_buckets)
         self._soft = SoftState(settings.catalogue, POPULARITY_HALF_LIVES)
@@ -280,12 +275,15 @@ class Recommender:
         self._make_room()
         rings = self._users.rings
         if FAST_WEIGHTS not in self._protocol.without:
-            self._live.refresh(events.user, rings, self._weights)
+            self._live.refresh(events.user, rings, self._weights.of_kind)
         room = int(events.sampled.sum() + events.answered.sum())
         snapshots = empty_snapshots(room, self._settings.state.ring, self._adapter.window)
         steps = empty_steps(events, self._adapter.window)
         trail = empty_trail(len(events.user))
-        adapt_events(events, rings, self._weights, self._room.scratch.mark, steps, trail, snapshots)
+        adapt_events(
+            events, rings, self._weights.of_kind, self._room.scratch.mark, steps, trail,
+            snapshots,
+        )  # fmt: skip
         if FAST_WEIGHTS in self._protocol.without:
             steps.change[:] = NOTHING
             snapshots.window[:] = -1
@@ -311,7 +309,7 @@ class Recommender:
             seen = self._seen.link(events.user, events.item, events.applied)
         weights = self._ranking_weights(adapted)
         rank_events(
-            events, self._weights, adapted.steps, adapted.trail, adapted.snapshots, weights,
+            events, self._weights.of_kind, adapted.steps, adapted.trail, adapted.snapshots, weights,
             self._soft.arrays(), seen, slates, self._protocol.negatives, self._room, observed,
             lists,
         )  # fmt: skip
@@ -383,7 +381,7 @@ class Recommender:
         )  # fmt: skip
         tasks, task_events = task_blocks(
             learned, adapted, accepted,
-            self._event_weights.of(events.kind, events.value), self.items,
+            self._weights.of(events.kind, events.value), self.items,
             self._settings, self.meta_version,
             Known(self._live.content_of, self._profiles.of(events.user)),
         )  # fmt: skip

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from metarec_stream.adapters.protocol import RERANK_SCORE_LIMIT, RERANK_SCORE_SCALE, Reranker
 from metarec_stream.catalogue.popularity import Popularity
-from metarec_stream.catalogue.top_k import top_k
+from metarec_stream.catalogue.top_k import top_k, top_k_among
 from metarec_stream.compiled import compiled
 from metarec_stream.pipeline.features import FEATURES
 from metarec_stream.pipeline.score import FLOOR, Scratch, features_of
@@ -141,3 +141,26 @@ def rerank(
         for place in range(count):
             scratch.scores[strongest.item[place]] += share * strongest.residual[place]
     return int(count)
+
+
+@compiled
+def best_first(
+    strongest: Strongest,
+    found: int,
+    frontier: int,
+    k: int,
+    scratch: Scratch,
+    items: NDArray[np.int32],
+    scores: NDArray[np.float32],
+) -> int:
+    """The k best candidates by their final scores, as `top_k` gives them; how many.
+
+    The strongest that were found are enough to look at where the last of the list scores more than
+    any other candidate can: no more than the last of the strongest did before the re-ranker.
+    """
+    size = top_k_among(strongest.item[:found], scratch.scores, FLOOR, k, items, scores)
+    if found < strongest.item.shape[0]:
+        return int(size)
+    if size == k and scores[k - 1] > strongest.score[found - 1]:
+        return int(size)
+    return int(top_k(scratch.scores, frontier, FLOOR, k, items, scores))

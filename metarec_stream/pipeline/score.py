@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from metarec_stream.catalogue.neighbours import COMPANIONS, WIDE_COMPANIONS, Relations
 from metarec_stream.catalogue.popularity import NO_BUCKET, Popularity
+from metarec_stream.catalogue.settings import CONTEXT_SLOTS
 from metarec_stream.compiled import compiled
 from metarec_stream.pipeline.adapt import Snapshots
 from metarec_stream.pipeline.features import (
-    CONTEXT_SLOTS,
     DENSE,
     POPULARITY_HALF_LIVES,
     RELATED,
@@ -103,6 +103,19 @@ def _weights_of(
 
 
 @compiled
+def _logarithm(bits: np.int32) -> np.float32:
+    """Of the float with these bits."""
+    return np.float32(np.float32(bits) * _LOG_SLOPE - _LOG_OFFSET)
+
+
+@compiled
+def _add_logarithms(weight: np.float32, count: int, scratch: Scratch) -> None:
+    """Add to the scores the weighted logarithms of what is in scratch.real."""
+    for item in range(count):
+        scratch.scores[item] += weight * _logarithm(scratch.bits[item])
+
+
+@compiled
 def _dense_argument(
     popularity: Popularity, feature: int, item: int, now_s: float, scale: np.float32
 ) -> np.float32:
@@ -153,10 +166,7 @@ def _add_dense(popularity: Popularity, count: int, now_s: float, scratch: Scratc
                 scratch.real[item] = np.float32(
                     max(60.0 + now_s - popularity.first_time[item], 1.0)
                 )
-        for item in range(count):
-            scratch.scores[item] += weight * (
-                np.float32(scratch.bits[item]) * _LOG_SLOPE - _LOG_OFFSET
-            )
+        _add_logarithms(weight, count, scratch)
 
 
 @compiled
@@ -170,10 +180,7 @@ def _add_contexts(popularity: Popularity, count: int, scratch: Scratch) -> None:
         counts = popularity.bucket_counts[slot, bucket]
         for item in range(count):
             scratch.real[item] = np.float32(0.02) + counts[item] * scale
-        for item in range(count):
-            scratch.scores[item] += weight * (
-                np.float32(scratch.bits[item]) * _LOG_SLOPE - _LOG_OFFSET
-            )
+        _add_logarithms(weight, count, scratch)
 
 
 @compiled
@@ -183,7 +190,7 @@ def _context_feature(popularity: Popularity, slot: int, item: int, scratch: Scra
     bucket = scratch.buckets[slot]
     scale = np.float32(1.0 / popularity.bucket_scale[slot, bucket])
     scratch.real[0] = np.float32(0.02) + popularity.bucket_counts[slot, bucket, item] * scale
-    return np.float32(_THIRD * (np.float32(scratch.bits[0]) * _LOG_SLOPE - _LOG_OFFSET))
+    return np.float32(_THIRD * _logarithm(scratch.bits[0]))
 
 
 @compiled
@@ -431,8 +438,7 @@ def features_of(
     for feature in range(_PLAIN):
         scale = _dense_scale(popularity, feature)
         scratch.real[0] = _dense_argument(popularity, feature, item, now_s, scale)
-        logarithm = np.float32(scratch.bits[0]) * _LOG_SLOPE - _LOG_OFFSET
-        x[feature] = _dense_sign(feature) * logarithm
+        x[feature] = _dense_sign(feature) * _logarithm(scratch.bits[0])
     place = scratch.mark[item]
     for feature in range(_RING):
         inside = 0 <= place < owned

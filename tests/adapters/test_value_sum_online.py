@@ -12,6 +12,7 @@ from metarec_stream.adapters.protocol import FastWeights
 from metarec_stream.adapters.value_sum.adapter import ValueSum
 from metarec_stream.adapters.value_sum.online import ValueSumWeights
 from metarec_stream.adapters.value_sum.settings import ValueSumSettings
+from metarec_stream.catalogue.settings import CONTEXT_SLOTS
 from metarec_stream.contract.meta_version import MetaVersion
 from metarec_stream.errors import Degraded
 from metarec_stream.pipeline.adapt import (
@@ -22,7 +23,6 @@ from metarec_stream.pipeline.adapt import (
     empty_trail,
     windows_of,
 )
-from metarec_stream.pipeline.features import CONTEXT_SLOTS
 from metarec_stream.state.rings import Rings, empty_rings
 
 WINDOW, RING, ITEMS, DAY_MS = 4, 6, 5, 86_400_000

@@ -11,6 +11,7 @@ from metarec_stream.config import Settings
 from metarec_stream.pipeline.observe import EXPECTED_AMONG, empty_observed, note_list
 from metarec_stream.pipeline.probability import empty_listed, note_probabilities
 from metarec_stream.pipeline.recommender import RankProtocol
+from metarec_stream.pipeline.rerank import empty_strongest
 from metarec_stream.pipeline.score import Scratch, empty_scratch
 from tests.stream import lists_of, random_interactions, recommender, records
 
@@ -65,8 +66,9 @@ def test_a_list_is_noted_with_what_its_first_ten_promise() -> None:
     observed = empty_observed(2, 3, 1)
     for row, frontier in enumerate((20, 4)):
         note_list(
-            observed, row, frontier, np.float32(1), empty_listed(EXPECTED_AMONG), scratch_of(scores)
-        )
+            observed, row, frontier, 0, empty_strongest(0, 1), np.float32(1),
+            empty_listed(EXPECTED_AMONG), scratch_of(scores),
+        )  # fmt: skip
     assert observed.lists.tolist() == [[19, 18, 17], [3, 2, 1]]
     np.testing.assert_allclose(observed.probability[0], np.array([20, 19, 18]) / 210, rtol=1e-4)
     assert observed.expected.tolist() == pytest.approx([sum(range(11, 21)) / 210, 1.0], rel=1e-4)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from metarec_stream.adapters.protocol import Reranker
 from metarec_stream.adapters.value_sum.outer import Tasks, residuals
+from metarec_stream.catalogue.top_k import top_k
 from metarec_stream.pipeline.features import FEATURES, SITUATION
-from metarec_stream.pipeline.rerank import empty_strongest, rerank
+from metarec_stream.pipeline.rerank import best_first, empty_strongest, rerank
 from metarec_stream.pipeline.score import FLOOR, empty_scratch
 from tests.pipeline.test_score import ITEMS, NOW_S, RING, soft_state
 
@@ -78,3 +80,25 @@ def test_a_share_of_zero_changes_nothing() -> None:
     assert count == STRONGEST
     assert scratch.scores[:ITEMS].tolist() == list(range(ITEMS))
     assert np.abs(strongest.x[:count]).sum(1).min() > 0
+
+
+@pytest.mark.parametrize("candidates", [5, STRONGEST, ITEMS])
+@pytest.mark.parametrize("k", [1, 6, 12])
+@pytest.mark.parametrize("shift", [-8, 0, 3])
+def test_the_list_is_that_of_all_candidates(candidates: int, k: int, shift: int) -> None:
+    """Also where the re-ranker pushed the strongest below others, scores are equal, or few."""
+    scratch, strongest = empty_scratch(ITEMS, RING), empty_strongest(STRONGEST, UNITS)
+    draw = np.random.default_rng(candidates * k)
+    items, scores = np.zeros(k, np.int32), np.zeros(k, np.float32)
+    expected, best = items.copy(), scores.copy()
+    for _ in range(50):
+        scratch.scores[:] = FLOOR
+        scratch.scores[:candidates] = draw.integers(0, 12, candidates)
+        found = top_k(
+            scratch.scores, ITEMS, FLOOR, STRONGEST, strongest.item, strongest.score
+        )  # fmt: skip
+        scratch.scores[strongest.item[:found]] += draw.integers(-4, 5, found) + shift
+        count = best_first(strongest, found, ITEMS, k, scratch, items, scores)
+        assert count == top_k(scratch.scores, ITEMS, FLOOR, k, expected, best) > 0
+        assert items[:count].tolist() == expected[:count].tolist()
+        assert scores[:count].tolist() == best[:count].tolist()
