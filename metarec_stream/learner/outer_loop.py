@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,19 +13,22 @@ from torch import Tensor
 from metarec_stream.adapters.value_sum.outer import (
     LOG_TEMPERATURES,
     SHARES,
-    Tasks,
+    item_tables,
     losses_by_share,
     losses_by_temperature,
     outer_loss,
     scores,
     training_losses,
+    with_tokens,
 )
 from metarec_stream.adapters.value_sum.parameters import CONTENT, NETWORK, PROFILE, UNTRAINED
-from metarec_stream.catalogue.content import TokenRows, narrowed
+from metarec_stream.adapters.value_sum.prefixes import prefix_loss
+from metarec_stream.catalogue.content import TokenRows
 from metarec_stream.learner.events import TaskEvents
+from metarec_stream.learner.inputs import Inputs, StepInputs
 from metarec_stream.learner.processes import Processes
 from metarec_stream.learner.settings import LearnSettings
-from metarec_stream.learner.tables import RowsInUse, SlowWeights, on_device, with_room
+from metarec_stream.learner.tables import SlowWeights, on_device, with_room
 
 _ADAM_DECAYS = (0.9, 0.99)
 _ADAM_EPSILON = 1e-6
@@ -34,9 +36,6 @@ _ADAM_EPSILON = 1e-6
 _ADAGRAD_EPSILON = 1e-7
 _TIME_SCALE_RATE = 5.0
 """The time scales are logarithms of seconds and have further to go than the other weights."""
-_NUMBERS = ("candidates", "window", "window_tokens", "candidate_tokens", "profile_tokens")
-"""Fields of tasks that are numbers of rows; all others are quantities."""
-
 _CHOICE_HALF_LIFE = 8_192.0
 """Events after which what they told of a parameter chosen from a few values counts half."""
 
@@ -46,8 +45,10 @@ Arrays = Mapping[str, NDArray[Any]]
 class RowAdagrad:
     """Adagrad (Duchi et al. 2011) on the rows of the tables that a step used, no others."""
 
-    def __init__(self, rate: float) -> None:
+    def __init__(self, rate: float, rates: Mapping[str, float]) -> None:
+        """`rates` by table where it is not `rate`."""
         self._rate = rate
+        self._rates = rates
         self.squares: dict[str, Tensor] = {}
         """By table: the sum of squared gradients of each row that was ever used, zeros after."""
 
@@ -58,7 +59,8 @@ class RowAdagrad:
         self.squares[name] = squares
         total = squares[rows].addcmul_(gradient, gradient)
         squares[rows] = total
-        table.index_add_(0, rows, gradient / (total.sqrt() + _ADAGRAD_EPSILON), alpha=-self._rate)
+        rate = self._rates.get(name, self._rate)
+        table.index_add_(0, rows, gradient / (total.sqrt() + _ADAGRAD_EPSILON), alpha=-rate)
 
 
 class OuterLoop:
@@ -79,9 +81,9 @@ class OuterLoop:
         self._settings = settings
         self._candidate = candidate
         self._processes = processes
-        self._rows = RowsInUse()
-        self._content = content
-        self._adagrad = RowAdagrad(settings.table_rate)
+        self._inputs = StepInputs(settings, processes, content)
+        alone = dict.fromkeys(("value", "prior", CONTENT["value"]), settings.value_rate)
+        self._adagrad = RowAdagrad(settings.table_rate, alone)
         self._told = {
             "rerank_share": torch.zeros(len(SHARES), device=processes.device),
             "temperature": torch.zeros(len(LOG_TEMPERATURES), device=processes.device),
@@ -94,7 +96,7 @@ class OuterLoop:
         trained = self._trained()
         self._parent = {name: tensor.detach().clone() for name, tensor in trained.items()}
         rates = {
-            "theta": self._settings.features_rate,
+            **dict.fromkeys(("taste", "theta"), self._settings.features_rate),
             "log_time_scale": self._settings.weights_rate * _TIME_SCALE_RATE,
             "feature_step": self._settings.feature_step_rate,
             "feature_keep": self._settings.feature_step_rate,
@@ -155,13 +157,14 @@ class OuterLoop:
         probabilities: the best ones on the events judged so far, the newest counting most. The
         temperature is of the next event whatever its type, so events count alike there.
         """
-        tasks, rows, share = self._prepare(live, events)
+        inputs = self._inputs.of(live, events)
         with self._processes.matrix_products():
-            found = scores(live.gather(rows), tasks)
+            found = scores(live.gather(inputs.rows), inputs.tasks)
         chosen = self._candidate.small["rerank_share"]
-        tempered = losses_by_temperature(found, tasks.log_q, chosen)
+        tempered = losses_by_temperature(found, inputs.tasks.log_q, chosen)
+        told = (losses_by_share(found), tempered)
         each, by_temperature = self._processes.summed(
-            [_spread(mine, share, len(events)) for mine in (losses_by_share(found), tempered)]
+            [_spread(mine, inputs.share, len(events)) for mine in told]
         )
         weights = on_device(events.weights, each.device)
         self._choose("rerank_share", SHARES, each @ weights, len(events))
@@ -182,15 +185,17 @@ class OuterLoop:
 
         None if loss or gradient is not finite: then nothing has moved.
         """
-        tasks, rows, share = self._prepare(self._candidate, events)
+        inputs = self._inputs.of(self._candidate, events)
+        rows = inputs.rows
         parameters = self._candidate.gather(rows)
         for name in rows:
             parameters[name].requires_grad_()
         with self._processes.matrix_products():
-            minimised, mine = training_losses(parameters, tasks)
+            minimised, mine = training_losses(parameters, inputs.tasks)
+            taste = self._taste_loss(parameters, inputs)
         weight = on_device(events.weights, mine.device).sum()
         penalty = self._penalty(parameters) / self._processes.place.size
-        objective = outer_loss(minimised, tasks.weights, weight) + penalty
+        objective = outer_loss(minimised, inputs.tasks.weights, weight) + taste + penalty
         # A share without events uses no parameter: its gradient is zero, not missing.
         moving = [*self._trained(), *rows]
         gradients = torch.autograd.grad(
@@ -199,66 +204,19 @@ class OuterLoop:
             allow_unused=True,
             materialize_grads=True,
         )
-        spread = _spread(mine, share, len(events))
+        spread = _spread(mine, inputs.share, len(events))
         each, *summed = self._processes.summed([spread, objective.detach(), *gradients])
         if not _finite(summed):
             return None
         self._move(rows, dict(zip(moving, summed[1:], strict=True)))
         return each.cpu().numpy()
 
-    def _prepare(
-        self, weights: SlowWeights, events: TaskEvents
-    ) -> tuple[Tasks, dict[str, Tensor], slice]:
-        """This process's share of the events on the device, and the rows that all of them use."""
-        value_rows, window = self._rows.distinct(events.window, weights.rows)
-        item_rows, candidates = self._rows.distinct(events.candidates, weights.rows)
-        share, device = self._processes.share(len(events)), self._processes.device
-        tokens, token_rows = self._tokens_in_use(weights, value_rows, item_rows, events)
-        arrays = {**events.arrays(), "window": window, "candidates": candidates}
-        arrays["profile_tokens"] = tokens.pop("profile_tokens")
-        shared = {name: array[share] for name, array in arrays.items()} | tokens
-        fields = {field.name for field in dataclasses.fields(Tasks)}
-        tensors = {name: on_device(shared[name], device) for name in fields}
-        rows = {"value": value_rows, "embedding": item_rows, "bias": item_rows, **token_rows}
-        in_use = {name: on_device(numbers, device).long() for name, numbers in rows.items()}
-        tasks = Tasks(
-            **{
-                name: tensor.long() if name in _NUMBERS else tensor.float()
-                for name, tensor in tensors.items()
-            }
-        )
-        return tasks, in_use, share
-
-    def _tokens_in_use(
-        self,
-        weights: SlowWeights,
-        value_rows: NDArray[np.int32],
-        item_rows: NDArray[np.int32],
-        events: TaskEvents,
-    ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[np.int32]]]:
-        """The fields of tokens by their places in the rows in use, and these rows by table.
-
-        What nobody here has a token of adds no table: without content nothing is computed.
-        """
-        windows = narrowed(self._content.of(value_rows))
-        candidates = narrowed(self._content.of(item_rows))
-        found = {
-            "window_tokens": (windows, [CONTENT["value"]]),
-            "candidate_tokens": (candidates, [CONTENT["embedding"], CONTENT["bias"]]),
-            "profile_tokens": (narrowed(events.profile_tokens), [PROFILE]),
-        }
-        places: dict[str, NDArray[Any]] = {}
-        rows: dict[str, NDArray[np.int32]] = {}
-        for field, (tokens, tables) in found.items():
-            places[field] = tokens
-            if not tokens.size:
-                continue
-            highest = int(tokens.max())
-            for name in tables:
-                weights.open_tokens(name, highest)
-            used, places[field] = self._rows.distinct(tokens.astype(np.int32), highest + 1)
-            rows.update(dict.fromkeys(tables, used))
-        return places, rows
+    def _taste_loss(self, parameters: dict[str, Tensor], inputs: Inputs) -> Tensor:
+        """The mean loss of the predictions from prefixes, or this process's part of it."""
+        prefixes, weight = self._inputs.prefixes(inputs, len(parameters["start"]))
+        served = item_tables(parameters, inputs.tasks)
+        start = with_tokens(parameters["start"], parameters.get(PROFILE), prefixes.profile_tokens)
+        return prefix_loss(served, prefixes, start) / max(weight, 1.0)
 
     def _penalty(self, parameters: dict[str, Tensor]) -> Tensor:
         penalty = torch.zeros((), device=self._processes.device)

@@ -46,12 +46,22 @@ class LearnSettings(Section):
     drift alone, and published at the next decision."""
     drift_steps: int | None = Field(None, ge=1, le=256)
     """Outer steps on each of them; absent: twice `learn.steps`."""
+    prefix_events: int = Field(64, ge=0, le=65_536)
+    """Events of an outer step, fresh and replayed alike, of whose windows every item is predicted
+    from the older ones; 0 leaves taste as it was at the beginning."""
+    shared_candidates: int = Field(4_096, ge=2, le=1_048_576)
+    """Items that compete in these predictions: all of the step's, at most so many beside those that
+    are predicted."""
+    dropout: float = Field(0.2, ge=0.0, lt=1.0)
+    """Share of the values and queries that is left out in these predictions, at random."""
     table_rate: float = Field(1e-2, gt=0, le=1.0)
     """Step size of the item tables (row-wise Adagrad)."""
-    weights_rate: float = Field(5e-4, gt=0, le=1.0)
+    value_rate: float = Field(5e-2, gt=0, le=1.0)
+    """Step size of those that these predictions learn: value vectors and priors."""
+    weights_rate: float = Field(1e-3, gt=0, le=1.0)
     """Step size of mixing, start, gain and decays (Adam)."""
     features_rate: float = Field(1e-2, gt=0, le=1.0)
-    """Step size of the feature weights (Adam)."""
+    """Step size of the feature weights and of taste's (Adam)."""
     feature_step_rate: float = Field(5e-3, gt=0, le=1.0)
     """Step size of what says how far and how long an event moves a user's own feature weights
     (Adam)."""

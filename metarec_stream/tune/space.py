@@ -15,14 +15,17 @@ from metarec_stream.settings_sources import BadConfiguration
 Value = int | float
 Scale = Literal["linear", "log"]
 
-DEFAULT_SEARCH = "learn.table_rate,learn.weights_rate,learn.features_rate,learn.steps"
+DEFAULT_SEARCH = "learn.value_rate,learn.weights_rate,learn.features_rate,learn.steps"
 
 SPACE: dict[str, tuple[Value, Value, Scale]] = {
     "learn.table_rate": (1e-3, 1e-1, "log"),
+    "learn.value_rate": (5e-3, 2e-1, "log"),
     "learn.weights_rate": (5e-5, 1e-2, "log"),
     "learn.features_rate": (1e-3, 1e-1, "log"),
     "learn.steps": (1, 6, "linear"),
     "learn.replay": (0.0, 4.0, "linear"),
+    "learn.prefix_events": (8, 512, "log"),
+    "learn.dropout": (0.0, 0.6, "linear"),
     "learn.block": (32, 2_048, "log"),
     "learn.strongest": (16, 512, "log"),
     "learn.random": (8, 256, "log"),

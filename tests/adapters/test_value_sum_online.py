@@ -143,16 +143,19 @@ def test_known_items_take_the_version_s_rows_and_others_their_start() -> None:
         "value": np.full((2, 6), 7, np.float32),
         "embedding": np.array([[1] * 6, [2] * 6], np.float32),
         "bias": np.array([3, 4], np.float32),
+        "prior": np.array([10, 20], np.float32),
+        "taste": np.array([0.5], np.float32),
     }
     version = MetaVersion(5, 0, ADAPTER.name, ["i3", "elsewhere"], {**zero.parameters, **tables})
     slow = ADAPTER.slow_weights(version, NUMBERS, START)
     np.testing.assert_array_equal(slow.value[3], np.full(6, 7))
     np.testing.assert_array_equal(slow.value[1], START[1])
-    assert slow.bias.tolist() == [0, 0, 0, 3, 0]
-    assert slow.embedding[0].tolist() == [0, 0, 0, 1, 0]
+    assert slow.bias.tolist() == [0, 0, 0, 3 + 0.5 * 10, 0]
+    assert slow.embedding[0].tolist() == [0, 0, 0, 1 + 0.5 * 7, 0]
     grown = ADAPTER.grow(slow, 9)
     ADAPTER.place_item(grown, 7, START[0], version, 1)
-    assert grown.bias[7] == 4
+    assert grown.bias[7] == 4 + 0.5 * 20
+    assert grown.embedding[0, 7] == 2 + 0.5 * 7
     np.testing.assert_array_equal(grown.value[3], slow.value[3])
 
 

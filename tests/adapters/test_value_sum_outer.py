@@ -14,6 +14,7 @@ from metarec_stream.adapters.value_sum import online
 from metarec_stream.adapters.value_sum.adapter import ValueSum
 from metarec_stream.adapters.value_sum.outer import (
     SHARES,
+    Scores,
     Tasks,
     first_scores,
     item_tables,
@@ -23,7 +24,9 @@ from metarec_stream.adapters.value_sum.outer import (
     residuals,
     scores,
     starts,
+    taste_alone,
     training_losses,
+    with_tokens,
 )
 from metarec_stream.adapters.value_sum.parameters import (
     CONTENT,
@@ -31,6 +34,12 @@ from metarec_stream.adapters.value_sum.parameters import (
     PROFILE,
     TOKEN_TABLES,
     UNTRAINED,
+)
+from metarec_stream.adapters.value_sum.prefixes import (
+    Prefixes,
+    dropped_out,
+    prefix_loss,
+    shared_rows,
 )
 from metarec_stream.adapters.value_sum.settings import ValueSumSettings
 from metarec_stream.contract.meta_version import MetaVersion
@@ -52,11 +61,13 @@ def parameters(seed: int = 0) -> dict[str, Tensor]:
         "value": normal(ROWS, D),
         "embedding": normal(ROWS, D),
         "bias": normal(ROWS),
+        "prior": normal(ROWS),
         "mixing": normal(H, D, D),
         "start": normal(D),
         "gain": 1 + 0.2 * normal(D),
         "step_decay": normal(H),
         "log_time_scale": 4 + normal(H),
+        "taste": normal(1),
         "theta": normal(F, C),
         "content_value": normal(TOKENS, D),
         "content_embedding": normal(TOKENS, D),
@@ -100,8 +111,7 @@ def tasks(seed: int = 1) -> Tasks:
         situation=torch.randn(N, C, generator=generator, dtype=torch.float64),
         feature_weights=torch.randn(N, 3, F, generator=generator, dtype=torch.float64),
         weights=torch.tensor([1.0, 1.0, 0.5, 2.0, 1.0], dtype=torch.float64),
-        window_tokens=tokens(ROWS, generator),
-        candidate_tokens=tokens(ROWS, generator),
+        item_tokens=tokens(ROWS, generator),
         profile_tokens=tokens(N, generator),
     )
 
@@ -165,7 +175,7 @@ def test_an_item_that_overtook_a_late_event_counts_as_of_now() -> None:
 
 
 def test_the_score_is_taste_bias_features_and_correction() -> None:
-    """s(i) = q·E_i + b_i + Σ_f x_f (θ_f·c + δ_f) + log_q, and padding can never be chosen."""
+    """s(i) = q·E_i + b_i + ω(q·V_i + p_i) + Σ_f x_f (θ_f·c + δ_f) + log_q, never of padding."""
     slow, events = parameters(), tasks()
     slow = {name: kept for name, kept in slow.items() if name not in TOKEN_TABLES}
     got = scores(slow, events).first
@@ -178,10 +188,17 @@ def test_the_score_is_taste_bias_features_and_correction() -> None:
                 assert got[event, column] == -math.inf
                 continue
             told = events.features[event, column] @ weights
-            expected = query[event] @ slow["embedding"][row] + slow["bias"][row] + told
+            alone = query[event] @ slow["value"][row] + slow["prior"][row]
+            beyond = query[event] @ slow["embedding"][row] + slow["bias"][row]
+            expected = slow["taste"][0] * alone + beyond + told
             assert got[event, column] == pytest.approx(
                 float(expected + events.log_q[event, column])
             )
+
+
+def complete(slow: dict[str, Tensor], events: Tasks) -> Tensor:
+    """The scores before the re-ranker and the correction."""
+    return first_scores(slow, events, taste_alone(slow, events))
 
 
 def test_content_and_profile_add_the_means_of_their_tokens() -> None:
@@ -189,19 +206,18 @@ def test_content_and_profile_add_the_means_of_their_tokens() -> None:
     slow, events = parameters(), tasks()
     plain = {name: kept.clone() for name, kept in slow.items() if name not in TOKEN_TABLES}
     for table, name in CONTENT.items():
-        told = events.window_tokens if table == "value" else events.candidate_tokens
         for row in range(ROWS):
-            mine = [int(token) for token in told[row] if token >= 0]
+            mine = [int(token) for token in events.item_tokens[row] if token >= 0]
             if mine:
                 plain[table][row] += slow[name][mine].mean(0)
-    got = first_scores(slow, events)
+    got = complete(slow, events)
     for event in range(N):
         mine = [int(token) for token in events.profile_tokens[event] if token >= 0]
         began = {**plain, "start": plain["start"].clone()}
         if mine:
             began["start"] += slow[PROFILE][mine].mean(0)
-        torch.testing.assert_close(got[event], first_scores(began, events)[event])
-    assert float((got - first_scores(plain, events)).abs().max()) > 0.01
+        torch.testing.assert_close(got[event], complete(began, events)[event])
+    assert float((got - complete(plain, events)).abs().max()) > 0.01
 
 
 def test_content_is_served_as_it_is_trained() -> None:
@@ -215,10 +231,12 @@ def test_content_is_served_as_it_is_trained() -> None:
     adapter = ValueSum(settings, FEATURE_NAMES, C)
     rows = {item: row for row, item in enumerate(items)}
     laid_out = adapter.slow_weights(version, rows, np.zeros((ROWS, D), np.float32))
-    tokens = events.candidate_tokens.numpy().astype(np.int16)
+    tokens = events.item_tokens.numpy().astype(np.int16)
     adapter.add_content(laid_out, version, np.arange(ROWS), tokens)
-    np.testing.assert_allclose(laid_out.embedding.T, served["embedding"].numpy(), atol=1e-5)
-    np.testing.assert_allclose(laid_out.bias, served["bias"].numpy(), atol=1e-5)
+    found_by = served["embedding"] + slow["taste"] * served["value"]
+    np.testing.assert_allclose(laid_out.embedding.T, found_by.numpy(), atol=1e-5)
+    bias = served["bias"] + slow["taste"] * served["prior"]
+    np.testing.assert_allclose(laid_out.bias, bias.numpy(), atol=1e-5)
     profiles = events.profile_tokens.numpy().astype(np.int16)
     expected = starts(slow, events) - slow["start"]
     np.testing.assert_allclose(
@@ -232,7 +250,7 @@ def test_content_is_served_as_it_is_trained() -> None:
 def test_what_the_re_ranker_adds_by_hand() -> None:
     """Two layers of rectified units on features, the cut score and the situation; 0 elsewhere."""
     slow, events = parameters(), tasks()
-    first = 10 * first_scores(slow, events)
+    first = 10 * complete(slow, events)
     got = residuals(slow, events, first)
     for event in range(N):
         for column in range(M):
@@ -282,19 +300,42 @@ def test_what_pads_the_window_changes_nothing() -> None:
         situation=events.situation,
         feature_weights=events.feature_weights,
         weights=events.weights,
-        window_tokens=events.window_tokens,
-        candidate_tokens=events.candidate_tokens,
+        item_tokens=events.item_tokens,
         profile_tokens=events.profile_tokens,
     )
     torch.testing.assert_close(served_losses(slow, longer), served_losses(slow, events))
 
 
-def objective(slow: dict[str, Tensor], events: Tasks, name: str) -> Tensor:
-    """The part of what is minimised that this parameter moves."""
-    found = scores(slow, events)
-    share = 1.0 if name in NETWORK else 0.0
-    total = found.of_share(share)
-    return outer_loss(cross_entropy(total), events.weights, events.weights.sum())
+def prefixes() -> Prefixes:
+    """The windows of the random events, and what came, among all rows."""
+    events = tasks()
+    return Prefixes(
+        items=torch.cat([events.candidates[:, :1], events.window], 1),
+        times=torch.nn.functional.pad(events.gaps, (1, 0)),
+        weights=events.weights,
+        profile_tokens=events.profile_tokens,
+        kept_values=torch.ones(N, L + 1, D, dtype=torch.float64),
+        kept_queries=torch.ones(N, L, D, dtype=torch.float64),
+        shared=torch.arange(ROWS),
+    )
+
+
+def taste_loss(slow: dict[str, Tensor], events: Tasks) -> Tensor:
+    """What the value vectors learn from."""
+    start = with_tokens(slow["start"], slow[PROFILE], events.profile_tokens)
+    return prefix_loss(item_tables(slow, events), prefixes(), start)
+
+
+def objective(slow: dict[str, Tensor], events: Tasks, name: str, alone: Tensor) -> Tensor:
+    """The part of what is minimised that this parameter moves; alone: where it started."""
+    first = first_scores(slow, events, alone)
+    found = Scores(
+        (first + events.log_q).masked_fill(events.candidates < 0, -math.inf),
+        residuals(slow, events, first.detach()),
+    )
+    total = found.of_share(1.0 if name in NETWORK else 0.0)
+    ranked = outer_loss(cross_entropy(total), events.weights, events.weights.sum())
+    return ranked + taste_loss(slow, events)
 
 
 @pytest.mark.parametrize(
@@ -304,8 +345,9 @@ def objective(slow: dict[str, Tensor], events: Tasks, name: str) -> Tensor:
 def test_gradients_agree_with_finite_differences(name: str) -> None:
     """Autograd through the fast weights equals central differences, for every entry of each."""
     slow, events = parameters(), tasks()
+    alone = taste_alone(slow, events)
     slow[name].requires_grad_()
-    (gradient,) = torch.autograd.grad(objective(slow, events, name), [slow[name]])
+    (gradient,) = torch.autograd.grad(objective(slow, events, name, alone), [slow[name]])
     flat = slow[name].detach().reshape(-1)
     for entry in range(flat.numel()):
         values = []
@@ -313,10 +355,46 @@ def test_gradients_agree_with_finite_differences(name: str) -> None:
             moved = flat.clone()
             moved[entry] += step
             at = {**slow, name: moved.reshape(slow[name].shape)}
-            values.append(float(objective(at, events, name)))
+            values.append(float(objective(at, events, name, alone)))
         numeric = (values[0] - values[1]) / 2e-6
         assert float(gradient.reshape(-1)[entry]) == pytest.approx(numeric, rel=1e-5, abs=1e-8)
     assert float(gradient.abs().max()) > 0
+
+
+def test_every_item_of_a_window_is_predicted_by_the_older_ones() -> None:
+    """The loss at all prefixes is the sum of what windows cut off at each item would lose."""
+    slow, given = parameters(), prefixes()
+    slow = {name: kept for name, kept in slow.items() if name not in TOKEN_TABLES}
+    expected = torch.zeros((), dtype=torch.float64)
+    for event in range(N):
+        for place in range(L):
+            target = int(given.items[event, place])
+            if target < 0:
+                continue
+            older = given.items[event : event + 1, place + 1 :]
+            gaps = given.times[event : event + 1, place + 1 :] - given.times[event, place]
+            found = queries(slow, older, gaps) @ slow["value"].T + slow["prior"]
+            loss = torch.logsumexp(found, 1) - found[:, target]
+            expected = expected + given.weights[event] * loss[0]
+    torch.testing.assert_close(prefix_loss(slow, given, slow["start"]), expected)
+
+
+def test_what_competes_is_bounded_and_holds_what_is_predicted() -> None:
+    """All rows while they are few; else evenly spread ones beside the predicted."""
+    predicted = np.array([[3, 977, -1]], np.int32)
+    assert shared_rows(predicted, 1_000, 1_000).tolist() == list(range(1_000))
+    some = shared_rows(predicted, 1_000, 11)
+    assert {3, 977, 0, 999} <= set(some.tolist())
+    assert len(some) == 13
+    assert (np.diff(some) > 0).all()
+
+
+def test_dropout_leaves_the_mean() -> None:
+    """A share of the factors is 0, the others make up for it; without a rate all are 1."""
+    factors = dropped_out((100, 100), 0.2, np.random.default_rng(0))
+    assert set(np.unique(factors).tolist()) == {0.0, 1.25}
+    assert factors.mean() == pytest.approx(1.0, abs=0.02)
+    assert (dropped_out((2, 3), 0.0, np.random.default_rng(0)) == 1).all()
 
 
 def test_learning_lowers_the_loss_of_a_planted_problem() -> None:
@@ -326,6 +404,8 @@ def test_learning_lowers_the_loss_of_a_planted_problem() -> None:
     slow["embedding"] *= 0
     slow["bias"] *= 0
     slow["theta"] *= 0
+    slow["taste"] *= 0
+    slow["prior"] *= 0
     last = torch.randint(0, ROWS, (64,), generator=generator)
     others = (last[:, None] + torch.arange(1, ROWS)) % ROWS
     events = Tasks(
@@ -338,8 +418,7 @@ def test_learning_lowers_the_loss_of_a_planted_problem() -> None:
         situation=torch.zeros(64, C),
         feature_weights=torch.zeros(64, 3, F),
         weights=torch.ones(64),
-        window_tokens=torch.full((ROWS, 1), -1),
-        candidate_tokens=torch.full((ROWS, 1), -1),
+        item_tokens=torch.full((ROWS, 1), -1),
         profile_tokens=torch.full((64, 1), -1),
     )
     for tensor in slow.values():
@@ -350,9 +429,10 @@ def test_learning_lowers_the_loss_of_a_planted_problem() -> None:
         each = served_losses(slow, events)
         objective = outer_loss(each, events.weights, events.weights.sum())
         means.append(float(objective.detach()))
-        for tensor, gradient in zip(
-            slow.values(), torch.autograd.grad(objective, list(slow.values())), strict=True
-        ):
+        gradients = torch.autograd.grad(
+            objective, list(slow.values()), allow_unused=True, materialize_grads=True
+        )
+        for tensor, gradient in zip(slow.values(), gradients, strict=True):
             tensor.grad = gradient
         optimiser.step()
     assert means[0] == pytest.approx(math.log(ROWS - 1), rel=1e-4)

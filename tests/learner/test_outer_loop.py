@@ -159,6 +159,7 @@ def test_only_rows_in_use_move() -> None:
         "value": random.standard_normal((62, 8), np.float32),
         "embedding": random.standard_normal((62, 8), np.float32),
         "bias": random.standard_normal(62, np.float32),
+        "prior": random.standard_normal(62, np.float32),
     }
     live = dataclasses.replace(start, items=many, parameters={**start.parameters, **tables})
     one = Learner(settings, live)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metarec_stream.adapters.value_sum.parameters import hashed_value
+from metarec_stream.adapters.value_sum.parameters import TABLES, hashed_value
 from metarec_stream.contract.meta_version import MetaVersion
 from metarec_stream.learner.checkpoint import CheckpointFolder
 from metarec_stream.learner.learner import Learner
@@ -154,7 +154,7 @@ def test_items_of_a_version_from_elsewhere_get_rows() -> None:
     one = begun()
     run(one, range(20))
     start = built_in_version(SETTINGS)
-    tables = {name: start.parameters[name] for name in ("value", "embedding", "bias")}
+    tables = {name: start.parameters[name] for name in TABLES}
     filled = {name: np.ones((2, *table.shape[1:]), np.float32) for name, table in tables.items()}
     foreign = MetaVersion(
         99, 98, start.adapter, ["new", "item-3-0"], {**start.parameters, **filled}, created_ms=5

@@ -48,7 +48,9 @@ def learned_version(number: int, items: list[str], seed: int) -> MetaVersion:
     """A version with random tables, as if learned."""
     draw = np.random.default_rng(seed)
     zero = version_zero(ValueSumSettings(dimensions=8), FEATURES, len(SITUATION))
-    shapes = {"value": (len(items), 8), "embedding": (len(items), 8), "bias": (len(items),)}
+    vectors, numbers = (len(items), 8), (len(items),)
+    shapes = {"value": vectors, "embedding": vectors, "bias": numbers, "prior": numbers}
+    shapes["taste"] = (1,)
     tables = {name: draw.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
     return MetaVersion(number, number - 1, zero.adapter, items, {**zero.parameters, **tables})
 

@@ -55,8 +55,7 @@ def test_what_is_served_is_what_is_trained() -> None:
         situation=one(situation[None]),
         feature_weights=torch.zeros(1, 3, len(FEATURES)),
         weights=torch.ones(1),
-        window_tokens=torch.zeros(0, 0).long(),
-        candidate_tokens=torch.zeros(0, 0).long(),
+        item_tokens=torch.zeros(0, 0).long(),
         profile_tokens=torch.zeros(1, 0).long(),
     )
     parameters = {f"rerank_{name}": one(array) for name, array in given._asdict().items()}

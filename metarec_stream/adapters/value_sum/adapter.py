@@ -75,8 +75,9 @@ class ValueSum:
         embedding = np.zeros((self.dimensions, len(start)), np.float32)
         bias = np.zeros(len(start), np.float32)
         value[at] = given["value"][rows]
-        embedding[:, at] = given["embedding"][rows].T
-        bias[at] = given["bias"][rows]
+        taste = given["taste"]
+        embedding[:, at] = (given["embedding"][rows] + taste * given["value"][rows]).T
+        bias[at] = given["bias"][rows] + taste * given["prior"][rows]
         return ValueSumWeights(
             value=value,
             embedding=embedding,
@@ -103,8 +104,12 @@ class ValueSum:
         """Give a new local number its rows: the version's, or those of an unknown item."""
         given = version.parameters
         slow.value[number] = start if row is None else given["value"][row]
-        slow.embedding[:, number] = 0.0 if row is None else given["embedding"][row]
-        slow.bias[number] = 0.0 if row is None else given["bias"][row]
+        slow.embedding[:, number] = 0.0
+        slow.bias[number] = 0.0
+        if row is not None:
+            taste = given["taste"]
+            slow.embedding[:, number] = given["embedding"][row] + taste * given["value"][row]
+            slow.bias[number] = given["bias"][row] + (taste * given["prior"][row])[0]
 
     def values(self, slow: ValueSumWeights, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
         """The value vectors [numbers, d] of these items."""
@@ -120,6 +125,7 @@ class ValueSum:
         """Add to the rows of items, just placed, what the version says of their tokens."""
         told = {table: version.parameters[name] for table, name in CONTENT.items()}
         add_means(slow.value, numbers, tokens, told["value"])
+        add_means(slow.embedding.T, numbers, tokens, version.parameters["taste"] * told["value"])
         add_means(slow.embedding.T, numbers, tokens, told["embedding"])
         add_means(slow.bias, numbers, tokens, told["bias"])
 

@@ -33,9 +33,9 @@ class ValueSumWeights(NamedTuple):
     value: NDArray[np.float32]
     """[N, d]."""
     embedding: NDArray[np.float32]
-    """[d, N]."""
+    """[d, N] E + ωV."""
     bias: NDArray[np.float32]
-    """[N]."""
+    """[N] b + ωp."""
     mixing: NDArray[np.float32]
     """[H, d, d]."""
     start: NDArray[np.float32]

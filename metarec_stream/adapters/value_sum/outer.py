@@ -16,12 +16,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from metarec_stream.adapters.protocol import RERANK_SCORE_LIMIT, RERANK_SCORE_SCALE
-from metarec_stream.adapters.value_sum.parameters import (
-    CONTENT,
-    LAYER_NORM_EPSILON,
-    LEAST_WEIGHT,
-    PROFILE,
-)
+from metarec_stream.adapters.value_sum.parameters import CONTENT, PROFILE
+from metarec_stream.adapters.value_sum.prefixes import normalised, weighted_sums
 
 Parameters = dict[str, Tensor]
 """By the names of `parameters`; the tables hold the rows in use."""
@@ -55,10 +51,8 @@ class Tasks:
     """[n, 3, F] the users' own weights δ of the features, ∂δ/∂α and ∂δ/∂ρ."""
     weights: Tensor
     """[n]"""
-    window_tokens: Tensor
-    """int64 [rows in use of value, K] tokens of the items that windows hold; K is 0 without any."""
-    candidate_tokens: Tensor
-    """int64 [rows in use of embedding and bias, K] the same of the candidates."""
+    item_tokens: Tensor
+    """int64 [rows in use, K] tokens of the items; K is 0 without any."""
     profile_tokens: Tensor
     """int64 [n, K] tokens of the users' profiles."""
 
@@ -78,13 +72,8 @@ def with_tokens(rows: Tensor, told: Tensor | None, tokens: Tensor) -> Tensor:
 
 def item_tables(parameters: Parameters, tasks: Tasks) -> Parameters:
     """The parameters with the tables' rows in use as they are served: content added to them."""
-    tokens = {"value": tasks.window_tokens}
     served = {
-        table: with_tokens(
-            parameters[table],
-            parameters.get(name),
-            tokens.get(table, tasks.candidate_tokens),
-        )
+        table: with_tokens(parameters[table], parameters.get(name), tasks.item_tokens)
         for table, name in CONTENT.items()
     }
     return {**parameters, **served}
@@ -102,21 +91,11 @@ def queries(
 
     start: [d] or [n, d], the parameter if none is given.
     """
-    steps = torch.arange(window.shape[1], device=gaps.device, dtype=gaps.dtype)
-    log_step = functional.logsigmoid(parameters["step_decay"])
-    rate = torch.exp(-parameters["log_time_scale"])
-    exponent = log_step[:, None] * steps - rate[:, None] * gaps.clamp(min=0.0)[:, None, :]
-    weights = torch.exp(exponent) * (window >= 0)[:, None, :]
-    heard = torch.where(weights > LEAST_WEIGHT, weights, 0.0)
+    steps = torch.arange(window.shape[1], device=gaps.device, dtype=gaps.dtype)[None, :]
     values = functional.embedding(window.clamp(min=0), parameters["value"])
-    sums = torch.bmm(heard, values) * torch.rsqrt(1.0 + weights.sum(-1, keepdim=True))
-    mixed = sums.flatten(1) @ parameters["mixing"].flatten(0, 1)
-    return functional.layer_norm(
-        (parameters["start"] if start is None else start) + mixed,
-        parameters["start"].shape,
-        weight=parameters["gain"],
-        eps=LAYER_NORM_EPSILON,
-    )
+    elapsed, heard = gaps.clamp(min=0.0)[:, None], (window >= 0)[:, None]
+    mixed = weighted_sums(parameters, values, steps, elapsed, heard).squeeze(1)
+    return normalised(parameters, mixed + (parameters["start"] if start is None else start))
 
 
 def own_weights(parameters: Parameters, feature_weights: Tensor) -> Tensor:
@@ -130,17 +109,30 @@ def own_weights(parameters: Parameters, feature_weights: Tensor) -> Tensor:
     return delta + (step - step.detach()) * by_step + (keep - keep.detach()) * by_keep
 
 
-def first_scores(parameters: Parameters, tasks: Tasks) -> Tensor:
-    """The scores [n, M] of the candidates before the re-ranker, without logQ correction."""
-    parameters = item_tables(parameters, tasks)
-    query = queries(parameters, tasks.window, tasks.gaps, starts(parameters, tasks))
+def taste_alone(parameters: Parameters, tasks: Tasks) -> Tensor:
+    """q·V_i + p_i [n, M] of the candidates, as `prefixes` has learned it."""
+    served = item_tables(parameters, tasks)
+    query = queries(served, tasks.window, tasks.gaps, starts(parameters, tasks))
     rows = tasks.candidates.clamp(min=0)
-    taste = functional.embedding(rows, parameters["embedding"]) @ query[:, :, None]
-    known = functional.embedding(rows, parameters["bias"][:, None])
+    found = functional.embedding(rows, served["value"]) @ query[:, :, None]
+    return found.squeeze(-1) + served["prior"][rows]
+
+
+def first_scores(parameters: Parameters, tasks: Tasks, alone: Tensor) -> Tensor:
+    """The scores [n, M] of the candidates before the re-ranker, without logQ correction.
+
+    alone: what `taste_alone` says, through which no gradient is to go: V and p stay what histories
+    make them. E and b learn to add to that; the query learns from both.
+    """
+    served = item_tables(parameters, tasks)
+    query = queries(served, tasks.window, tasks.gaps, starts(parameters, tasks))
+    rows = tasks.candidates.clamp(min=0)
+    beyond = functional.embedding(rows, served["embedding"]) @ query[:, :, None]
+    taste = beyond.squeeze(-1) + served["bias"][rows] + parameters["taste"] * alone
     feature_weights = tasks.situation @ parameters["theta"].T
     feature_weights = feature_weights + own_weights(parameters, tasks.feature_weights)
     told = tasks.features @ feature_weights[:, :, None]
-    return (taste + known + told).squeeze(-1)
+    return taste + told.squeeze(-1)
 
 
 def residuals(parameters: Parameters, tasks: Tasks, first: Tensor) -> Tensor:
@@ -170,7 +162,9 @@ class Scores:
 
 def scores(parameters: Parameters, tasks: Tasks) -> Scores:
     """The scores of the candidates."""
-    first = first_scores(parameters, tasks)
+    with torch.no_grad():
+        alone = taste_alone(parameters, tasks)
+    first = first_scores(parameters, tasks, alone)
     residual = residuals(parameters, tasks, first.detach())
     corrected = (first + tasks.log_q).masked_fill(tasks.candidates < 0, -math.inf)
     return Scores(corrected, residual)

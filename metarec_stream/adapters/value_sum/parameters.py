@@ -2,23 +2,30 @@
 
 q = gain ⊙ LayerNorm(start + Σ_h (Z_h / √(1 + Σ_l w_hl)) W_h),
 Z_h = Σ_l w_hl V_l,  w_hl = σ(step_decay_h)^l · exp(−Δt_l / exp(log_time_scale_h)),
-score = q·E_i + b_i + Σ_f x_f(i)·(θ_f·c + δ_f), plus, for the strongest candidates,
-share · rerank(x(i), score, c), a network of two hidden layers. V_i, E_i and b_i are the item's own
-rows (of an item that no version knows: its id's hash, 0, 0) plus the means of its tokens' content
-rows; to start is added the mean of profile_start over the tokens of the user's profile. δ are the
-user's own weights of the features: after each event δ_f ← clip(ρ_f δ_f − α_f g_f), g the gradient
-of that event's loss.
+score = q·E_i + b_i + ω·(q·V_i + p_i) + Σ_f x_f(i)·(θ_f·c + δ_f), plus, for the strongest
+candidates, share · rerank(x(i), score, c), a network of two hidden layers. V_i, E_i, b_i and p_i
+are the item's own rows (of an item that no version knows: its id's hash, by which nothing is found,
+and 0) plus the means of its tokens' content rows; to start is added the mean of profile_start over
+the tokens of the user's profile. δ are the user's own weights of the features: after each event
+δ_f ← clip(ρ_f δ_f − α_f g_f), g the gradient of that event's loss.
+
+What an item adds to its users' fast weights is also what it is found by: V stands on both sides, as
+input and output vectors of sequence models do (tied weights: Hidasi and Karatzoglou 2018). V and p
+learn what comes next from users' windows by themselves (`prefixes`); E and b learn what the rest of
+the score leaves over, and ω how far the former is to be believed.
 
 | name | shape | letter |
 |---|---|---|
 | value | [items, d] | V |
 | embedding | [items, d] | E |
 | bias | [items] | b |
+| prior | [items] | p |
 | mixing | [H, d, d] | W, applied as row vector times matrix |
 | start | [d] | q0 |
 | gain | [d] | gain |
 | step_decay | [H] | logits |
 | log_time_scale | [H] | log seconds |
+| taste | [1] | ω |
 | theta | [F, C] | θ |
 | feature_step | [F] | log α |
 | feature_keep | [F] | logit of ρ |
@@ -45,7 +52,7 @@ from metarec_stream.contract.meta_version import MetaVersion
 from metarec_stream.hashing import hash64
 
 NAME = "value-sum"
-TABLES = ("value", "embedding", "bias")
+TABLES = ("value", "embedding", "bias", "prior")
 """One row per item of the version."""
 CONTENT = {
     "value": "content_value",
@@ -101,7 +108,7 @@ def hashed_values(items: Iterable[str], dimensions: int) -> Table:
 def version_zero(
     settings: ValueSumSettings, features: tuple[str, ...], situation: int
 ) -> MetaVersion:
-    """The built-in version: no item known, E = 0, sensible feature weights."""
+    """The built-in version: no item known, E = 0, no taste, sensible feature weights."""
     dimensions, time_scales = settings.dimensions, settings.time_scales
     theta = np.zeros((len(features), situation), np.float32)
     for name, weight in _THETA_START.items():
@@ -117,6 +124,7 @@ def version_zero(
             "value": np.zeros((0, dimensions), np.float32),
             "embedding": np.zeros((0, dimensions), np.float32),
             "bias": np.zeros(0, np.float32),
+            "prior": np.zeros(0, np.float32),
             "content_value": np.zeros((0, dimensions), np.float32),
             "content_embedding": np.zeros((0, dimensions), np.float32),
             "content_bias": np.zeros(0, np.float32),
@@ -126,6 +134,7 @@ def version_zero(
             "gain": np.ones(dimensions, np.float32),
             "step_decay": np.array(_STEP_DECAYS, np.float32)[pick],
             "log_time_scale": np.log(np.array(_TIME_SCALES_S, np.float32))[pick],
+            "taste": np.zeros(1, np.float32),
             "theta": theta,
             "feature_step": np.full(len(features), math.log(_FEATURE_STEP), np.float32),
             "feature_keep": np.full(

@@ -14,7 +14,7 @@ class ValueSumSettings(Section):
     """d: length of the item and value vectors."""
     time_scales: int = Field(4, ge=1, le=8)
     """H: decays of the fast weights."""
-    window: int = Field(20, ge=1, le=128)
+    window: int = Field(48, ge=1, le=128)
     """L: distinct consecutive items of the ring that the fast weights sum over."""
     content_buckets: int = Field(4096, ge=16, le=32768)
     """Tokens of items (categories, tags, price, words of the title) that are told apart; more
