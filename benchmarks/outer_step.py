@@ -28,6 +28,7 @@ from metarec_stream.learner.events import TaskEvents, events_of
 from metarec_stream.learner.processes import Processes
 from metarec_stream.learner.replica import Replica
 from metarec_stream.learner.settings import LearnSettings
+from metarec_stream.learner.snapshot import beginning
 from metarec_stream.learner.start import built_in_version
 from metarec_stream.pipeline.features import FEATURES, SITUATION
 
@@ -71,10 +72,8 @@ def batch(settings: Settings, size: int, random: np.random.Generator) -> TaskEve
 def seconds(settings: Settings, size: int, seed: int) -> list[float]:
     """The seconds of each timed step of one run."""
     random = np.random.default_rng(seed)
-    live = built_in_version(settings).parameters
-    processes = Processes(settings.learn)
-    arrays = {f"live/{name}": array for name, array in live.items()}
-    replica = Replica(settings.learn, processes, [], arrays)
+    start = beginning(built_in_version(settings), newest=0)
+    replica = Replica(settings.learn, Processes(settings.learn), [], start.arrays)
     replica.add_items([f"item-{number}" for number in range(ITEMS)])
     batches = [batch(settings, size, random) for _ in range(WARM_UP + STEPS)]
     taken = []
