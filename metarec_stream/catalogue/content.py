@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from metarec_stream.catalogue.vectors import signatures
 from metarec_stream.contract.interaction import Scalar
 from metarec_stream.contract.item import Item
 from metarec_stream.contract.task import MOST_TOKENS
@@ -37,8 +38,8 @@ class _Attribute(NamedTuple):
 def item_tokens(item: Item, buckets: int) -> Tokens:
     """The tokens [MOST_TOKENS] of an item, -1 pads.
 
-    Categories come first, then tags, the price's half octave and the words of the title; what is
-    beyond `MOST_TOKENS` is left out. Upper and lower case are the same.
+    Categories come first, then tags, the price's half octave, the signatures of vectors and the
+    words of the title; what is beyond `MOST_TOKENS` is left out. Upper and lower case are the same.
     """
     return _hashed(_of_item(item), buckets)
 
@@ -102,6 +103,9 @@ def _of_item(item: Item) -> Iterator[_Attribute]:
         yield _Attribute("tag", tag)
     if item.price is not None:
         yield _Attribute("price", _amount(item.price))
+    for name in sorted(item.vectors):
+        for signature in signatures(name, item.vectors[name]):
+            yield _Attribute("vector", signature)
     for word in _WORD.findall(item.title or ""):
         yield _Attribute("word", word)
 
