@@ -46,10 +46,10 @@ class LearnSettings(Section):
     drift alone, and published at the next decision."""
     drift_steps: int | None = Field(None, ge=1, le=256)
     """Outer steps on each of them; absent: twice `learn.steps`."""
-    prefix_events: int = Field(64, ge=0, le=65_536)
+    prefix_events: int = Field(32, ge=0, le=65_536)
     """Events of an outer step, fresh and replayed alike, of whose windows every item is predicted
     from the older ones; 0 leaves taste as it was at the beginning."""
-    shared_candidates: int = Field(4_096, ge=2, le=1_048_576)
+    shared_candidates: int = Field(2_048, ge=2, le=1_048_576)
     """Items that compete in these predictions: all of the step's, at most so many beside those that
     are predicted."""
     dropout: float = Field(0.2, ge=0.0, lt=1.0)
