@@ -111,16 +111,16 @@ def folder(tmp_path: Path) -> Path:
 def test_a_small_demo_shows_its_figures_and_leaves_nothing(folder: Path, tmp_path: Path) -> None:
     """With its own broker: every event accepted, versions published, the model far ahead."""
     file = tmp_path / "demo.json"
-    demo = RunningDemo(folder, *SMALL, "--json", str(file))
+    demo = RunningDemo(folder, "--events", "6000", "--seconds", "24", "--json", str(file))
     try:
         assert demo.wait(300) == 0, demo.text()
         assert demo.left() == []
     finally:
         demo.end()
     figures = json.loads(file.read_text())
-    assert figures["events"] == 3_000
-    assert 9.0 < figures["seconds"] < 60.0
-    assert figures["events_per_second"] == pytest.approx(3_000 / figures["seconds"], rel=0.01)
+    assert figures["events"] == 6_000
+    assert 18.0 < figures["seconds"] < 90.0
+    assert figures["events_per_second"] == pytest.approx(6_000 / figures["seconds"], rel=0.01)
     assert 0.0 < figures["latency_ms"]["p50"] <= figures["latency_ms"]["p99"]
     versions = figures["meta_versions"]
     assert versions
@@ -128,7 +128,7 @@ def test_a_small_demo_shows_its_figures_and_leaves_nothing(folder: Path, tmp_pat
     assert figures["model"]["hr@10"] >= 2 * figures["popularity"]["hr@10"] > 0.0
     assert figures["model"]["mrr"] > figures["popularity"]["mrr"]
     said = demo.text()
-    assert "of 3,000 events, " in said
+    assert "of 6,000 events, " in said
     assert "for customer" in said
     assert "popularity's" in said.splitlines()[-2]
 
