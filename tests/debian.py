@@ -6,7 +6,12 @@ import shutil
 
 import pytest
 
-PACKAGES = {"kcat": "kcat", "prometheus": "prometheus", "promtool": "prometheus"}
+PACKAGES = {
+    "kcat": "kcat",
+    "openssl": "openssl",
+    "prometheus": "prometheus",
+    "promtool": "prometheus",
+}
 
 
 def needs(program: str) -> pytest.MarkDecorator:

@@ -14,6 +14,7 @@ from metarec_stream.contract.interaction import Interaction
 from metarec_stream.contract.item import Item
 from metarec_stream.errors import Fatal, Reason, Rejected
 from metarec_stream.kafka.connection import client_options, wait_for_brokers
+from metarec_stream.kafka.rights import Right, advice
 from metarec_stream.kafka.settings import KafkaSettings, TopicsSettings
 
 _MOST_IN_FLIGHT = 20_000
@@ -131,8 +132,11 @@ class InteractionProducer:
             raise self._not_taken(self._topics.interactions, self._failure) from self._failure
 
     def _not_taken(self, topic: str, error: Exception) -> Fatal:
+        written = (self._topics.interactions, self._topics.items)
+        asked = [Right("Write", "topic", name) for name in written]
+        what = advice(error, asked, "see that the topic exists")
         return Fatal(
             f"Kafka at {self._kafka.bootstrap_servers} did not take a message for topic {topic} "
-            f"({error!r}) after {self._acknowledged} that it took: see that the topic exists and "
-            "may be written to, then post again (events with an event_id are not applied twice)"
+            f"({error!r}) after {self._acknowledged} that it took: {what}; what it did not take "
+            "may be posted again (events with an event_id are not applied twice)"
         )

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import structlog
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from metarec_stream.contract.codec import content_type_of, decode_recommendation
@@ -16,7 +16,9 @@ from metarec_stream.contract.partitioner import partition_of
 from metarec_stream.contract.recommendation import Recommendation
 from metarec_stream.errors import Fatal, Rejected
 from metarec_stream.kafka.connection import client_options, wait_for_brokers
+from metarec_stream.kafka.rights import Right, advice
 from metarec_stream.kafka.settings import KafkaSettings, TopicsSettings
+from metarec_stream.kafka.topics import partition_counts
 
 _log = structlog.get_logger()
 
@@ -68,7 +70,7 @@ class RecommendationSubscriber:
         try:
             batches = self._consumer.poll(timeout_ms=int(timeout_s * 1_000))
         except KafkaError as error:
-            raise self._fatal(f"could not be read ({error!r})") from error
+            raise self._fatal(f"could not be read ({error!r}){self._what(error)}") from error
         found = []
         for record in (record for records in batches.values() for record in records):
             wanted = self._key is None or record.key == self._key
@@ -107,13 +109,15 @@ class RecommendationSubscriber:
 
     def _partition_count(self) -> int:
         deadline = time.monotonic() + self._kafka.connect_timeout_s
-        while time.monotonic() < deadline:
-            try:
-                if found := self._consumer.partitions_for_topic(self._topic):
-                    return len(found)
-            except KafkaError as error:
-                raise self._fatal(f"could not be looked up ({error!r})") from error
-            time.sleep(0.2)
+        try:
+            # A consumer of the library takes a topic that it may not see for one that is not there.
+            with KafkaAdminClient(**client_options(self._kafka)) as admin:
+                while time.monotonic() < deadline:
+                    if found := partition_counts(admin, [self._topic]).get(self._topic):
+                        return found
+                    time.sleep(0.2)
+        except KafkaError as error:
+            raise self._fatal(f"could not be looked up ({error!r}){self._what(error)}") from error
         raise self._fatal("does not exist: start `metarec serve`, or set topics.recommendations")
 
     def _decode(self, record: Any) -> list[Recommendation]:
@@ -128,6 +132,10 @@ class RecommendationSubscriber:
                 reason=rejected.detail,
             )
             return []
+
+    def _what(self, error: KafkaError) -> str:
+        asked = [Right("Read", "topic", self._topic)]
+        return f": {advice(error, asked, 'check the brokers, then start again')}"
 
     def _fatal(self, what: str) -> Fatal:
         return Fatal(f"topic {self._topic} at {self._kafka.bootstrap_servers} {what}")

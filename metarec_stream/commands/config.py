@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from pydantic import SecretStr
 
+from metarec_stream.commands.access_list import access_list
 from metarec_stream.commands.reference import settings_reference
 from metarec_stream.config import Settings
 from metarec_stream.settings_options import Option, options
@@ -21,6 +22,7 @@ def config(
     *,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
     reference: Annotated[bool, Parameter(negative="")] = False,
+    access: Annotated[bool, Parameter(negative="")] = False,
     settings: Annotated[Settings, Parameter(parse=False)],
     origins: Annotated[Mapping[str, str], Parameter(parse=False)],
 ) -> int:
@@ -34,9 +36,13 @@ def config(
         Print JSON instead of TOML.
     reference
         Print the reference of all settings (docs/reference/settings.md) instead.
+    access
+        Print what each program has to be allowed on the brokers instead (docs/security.md).
     """
     if reference:
         print(settings_reference(), end="")
+    elif access:
+        print(access_list(settings), end="")
     elif as_json:
         print(json.dumps(settings.model_dump(mode="json"), indent=2, ensure_ascii=False))
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -27,7 +28,7 @@ _log = structlog.get_logger()
 def client_options(settings: KafkaSettings) -> dict[str, Any]:
     """Arguments common to KafkaConsumer, KafkaProducer and KafkaAdminClient.
 
-    Raises Fatal if the servers cannot be read as such, or the file with the password at all.
+    Raises Fatal if the servers cannot be read as such, or a file of the settings at all.
     """
     options: dict[str, Any] = {
         "bootstrap_servers": _servers(settings),
@@ -40,8 +41,20 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
     for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
         path = getattr(settings, name)
         if path is not None:
+            _require_readable(path, f"METAREC_KAFKA__{name.upper()}")
             options[name] = str(path)
     return options
+
+
+def _require_readable(path: Path, variable: str) -> None:
+    """Asked first: the library tries again and again where a file of TLS is missing."""
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise Fatal(
+            f"The file {path} cannot be read ({error.strerror}): correct {variable} or the file's "
+            "permissions."
+        ) from error
 
 
 def _servers(settings: KafkaSettings) -> list[str]:
@@ -146,6 +159,11 @@ def _misunderstood(settings: KafkaSettings) -> str:
     reason = f"connected, but not answered: METAREC_KAFKA__SECURITY_PROTOCOL={protocol} is wrong"
     if protocol.startswith("SASL"):
         reason += ", or METAREC_KAFKA__SASL_USERNAME, its password or METAREC_KAFKA__SASL_MECHANISM"
+    if protocol.endswith("SSL"):
+        reason += (
+            ", or METAREC_KAFKA__SSL_CAFILE has not signed the brokers' certificate, which has to "
+            "name the host, or they do not take METAREC_KAFKA__SSL_CERTFILE"
+        )
     return reason
 
 

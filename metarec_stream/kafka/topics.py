@@ -19,6 +19,7 @@ from kafka.errors import (
 from metarec_stream.config import Settings
 from metarec_stream.errors import Fatal
 from metarec_stream.kafka.connection import client_options, wait_for_brokers
+from metarec_stream.kafka.rights import Right
 
 _MEBIBYTE = 1024 * 1024
 _QUICKLY_COMPACTED = {
@@ -72,8 +73,9 @@ def partition_counts(admin: KafkaAdminClient, names: Sequence[str]) -> dict[str,
             counts[topic["name"]] = len(topic["partitions"])
         elif error is TopicAuthorizationFailedError:
             raise Fatal(
-                f"Not authorised to describe topic {topic['name']}: grant this client Describe on "
-                "it, or correct its name under METAREC_TOPICS__."
+                f"Not authorised to describe topic {topic['name']}: grant this client "
+                f"{Right('Describe', 'topic', topic['name'])}, which Read and Write imply "
+                "(docs/security.md has the whole list), or correct its name under METAREC_TOPICS__."
             )
         elif error is not UnknownTopicOrPartitionError:
             raise error(f"describing topic {topic['name']}")
@@ -152,8 +154,9 @@ def _not_created(
 ) -> str:
     if error is TopicAuthorizationFailedError or "Authorization" in error.__name__:
         return (
-            f"Not authorised to create topic {name}: grant this client Create on it, or create the "
-            "topics yourself and set METAREC_TOPICS__CREATE=false."
+            f"Not authorised to create topic {name}: grant this client "
+            f"{Right('Create', 'topic', name)}, or create the topics yourself and set "
+            "METAREC_TOPICS__CREATE=false."
         )
     return (
         f"Topic {name} cannot be created ({message or error.__name__}): correct "

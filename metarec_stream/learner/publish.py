@@ -23,6 +23,7 @@ from metarec_stream.contract.meta_version_codec import (
 from metarec_stream.contract.transport import Record
 from metarec_stream.errors import Degraded, Fatal
 from metarec_stream.kafka.connection import client_options
+from metarec_stream.kafka.rights import Right, advice, learner_rights
 from metarec_stream.kafka.source import reading_options
 from metarec_stream.kafka.time_limit import TimeLimit
 from metarec_stream.kafka.transaction import first_failure
@@ -105,9 +106,10 @@ class VersionLog:
                     self._note(record)
                     yield record
         except KafkaError as error:
+            asked = [Right("Read", "topic", self._partition.topic)]
             raise Fatal(
-                f"reading {self._partition.topic} failed ({type(error).__name__}: {error}): check "
-                "the brokers and this client's Read right on the topic, then start again"
+                f"reading {self._partition.topic} failed ({type(error).__name__}: {error}): "
+                + advice(error, asked, "check the brokers, then start again")
             ) from error
 
     def _position(self) -> int:
@@ -134,6 +136,7 @@ class Publisher:
 
     def __init__(self, settings: Settings) -> None:
         self._topic = settings.topics.meta
+        self._rights = [right for right in learner_rights(settings) if right.operation == "Write"]
         self._keep = settings.learn.keep_versions
         self._chunk_bytes = min(CHUNK_BYTES, settings.kafka.max_message_bytes - 1_024)
         self._id = f"{settings.application}.learner"
@@ -203,14 +206,11 @@ class Publisher:
 
     def _fatal(self, doing: str, error: Exception) -> Fatal:
         if isinstance(error, ProducerFencedError):
-            advice = (
+            what = (
                 "another learner of the same application has taken over; leave it running, or "
                 "stop it and start this one again, or set METAREC_APPLICATION"
             )
         else:
-            advice = (
-                "check the brokers, and this client's rights on the topic and its transactional "
-                "id, then start again"
-            )
+            what = advice(error, self._rights, "check the brokers, then start again")
         said = f"{type(error).__name__}: {error}"
-        return Fatal(f"{doing} failed on {self._topic} as {self._id} ({said}): {advice}")
+        return Fatal(f"{doing} failed on {self._topic} as {self._id} ({said}): {what}")

@@ -14,6 +14,7 @@ from metarec_stream.contract.task import TaskBlock
 from metarec_stream.contract.task_codec import decode_task_block
 from metarec_stream.contract.transport import Record
 from metarec_stream.errors import Degraded, Fatal
+from metarec_stream.kafka.rights import Right, advice
 from metarec_stream.kafka.source import reading_options
 from metarec_stream.metrics import LearnerMetrics
 
@@ -57,9 +58,10 @@ class TaskReader:
             taken = self._consumer.poll(timeout_ms=_POLL_MS, max_records=_MOST_RECORDS)
         except KafkaError as error:
             if not error.retriable:
+                asked = [Right("Read", "topic", self._topic)]
                 raise Fatal(
-                    f"polling {self._topic} failed ({type(error).__name__}: {error}): check the "
-                    "brokers and this client's Read right on the topic, then start again"
+                    f"polling {self._topic} failed ({type(error).__name__}: {error}): "
+                    + advice(error, asked, "check the brokers, then start again")
                 ) from error
             taken = {}
         self._observe_lag()

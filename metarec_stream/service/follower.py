@@ -13,6 +13,7 @@ from kafka.errors import KafkaError
 from metarec_stream.config import Settings
 from metarec_stream.contract.transport import Record
 from metarec_stream.errors import Fatal
+from metarec_stream.kafka.rights import Right, advice
 from metarec_stream.kafka.source import reading_options
 
 POLL_MS = 200
@@ -51,9 +52,10 @@ class TopicFollower:
         """Raise Fatal if the thread has ended by itself."""
         if self._failure is not None:
             failure = self._failure
+            asked = [Right("Read", "topic", self._partition.topic)]
             raise Fatal(
                 f"reading {self._partition.topic} ended ({type(failure).__name__}: {failure}): "
-                "check the brokers and this client's rights on the topic, then start again"
+                + advice(failure, asked, "check the brokers, then start again")
             ) from failure
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -142,7 +143,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         self._answer_json(HTTPStatus.METHOD_NOT_ALLOWED, {"error": "only GET is answered"})
 
-    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _refuse  # noqa: N815
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        """The handler of a method that has none of its own, whatever its name."""
+        if name.startswith("do_"):
+            return self._refuse
+        raise AttributeError(name)
 
     def _answer_json(self, status: HTTPStatus, content: dict[str, Any]) -> None:
         self._answer(status, json.dumps(content).encode() + b"\n", "application/json")

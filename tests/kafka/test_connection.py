@@ -37,6 +37,8 @@ def test_without_security() -> None:
 
 def test_with_everything(tmp_path: Path) -> None:
     """SASL over TLS reaches the clients under the names that all three know."""
+    for name in ("ca.pem", "own.pem", "own.key"):
+        (tmp_path / name).touch()
     settings = KafkaSettings(
         security_protocol="SASL_SSL",
         sasl_mechanism="SCRAM-SHA-512",

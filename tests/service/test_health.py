@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from metarec_stream.errors import Fatal
 from metarec_stream.service.health import HealthServer, Readiness
+from metarec_stream.service.settings import HttpSettings
 
 
 @pytest.fixture
@@ -79,10 +81,26 @@ def test_a_process_that_is_not_ready_is_alive_and_measured(server: HealthServer)
     assert b"metarec_test_total 3.0" in body
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
+@pytest.mark.parametrize(
+    "method", ["POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "PURGE"]
+)
 def test_only_get_is_answered(server: HealthServer, method: str) -> None:
-    """Anything else is refused and changes nothing."""
-    assert ask(server, "/readyz", method)[0] == 405
+    """Anything else is refused on every path and changes nothing."""
+    before = ask(server, "/metrics")[1], ask(server, "/readyz")[1]
+    for path in ("/metrics", "/livez", "/readyz", "/"):
+        assert ask(server, path, method)[0] == 405
+    assert (ask(server, "/metrics")[1], ask(server, "/readyz")[1]) == before
+
+
+def test_it_listens_on_this_machine_alone_unless_told_otherwise() -> None:
+    """With the default settings no other address of the machine answers."""
+    default = HttpSettings().host
+    with HealthServer(default, 0, CollectorRegistry(), Readiness()) as server:
+        assert ask(server, "/livez")[0] == 200
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.2", server.port), timeout=5)
+    with HealthServer("0.0.0.0", 0, CollectorRegistry(), Readiness()) as server:
+        socket.create_connection(("127.0.0.2", server.port), timeout=5).close()
 
 
 def test_an_unknown_path_names_the_known_ones(server: HealthServer) -> None:
