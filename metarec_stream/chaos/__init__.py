@@ -1,0 +1,1 @@
+"""Faults done to a running service on purpose, and what `metarec verify` says afterwards."""

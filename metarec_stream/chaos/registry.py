@@ -1,0 +1,23 @@
+"""All faults by name, in the order of the matrix."""
+
+from __future__ import annotations
+
+from metarec_stream.chaos import log_faults, process_faults
+
+_ORDERED = (
+    process_faults.KILL,
+    *process_faults.CRASHES,
+    process_faults.ZOMBIE,
+    process_faults.RESTART,
+    process_faults.ADD_AND_REMOVE,
+    log_faults.POISON,
+    log_faults.KILL_BROKER,
+    process_faults.KILL_LEARNER,
+    log_faults.CORRUPT_ROW,
+    log_faults.TOMBSTONE_ROW,
+    log_faults.HALF_VERSION,
+    log_faults.RETENTION,
+    process_faults.KILL_REPEATEDLY,
+    log_faults.BROKER_AWAY,
+)
+FAULTS = {fault.name: fault for fault in _ORDERED}
