@@ -40,6 +40,24 @@ class ReplayBuffer:
         for start in range(0, len(events), self._newest):
             self._add_to_ring(events.take(slice(start, start + self._newest)))
 
+    def forget(self, users: NDArray[np.uint64]) -> int:
+        """Of these users no event is kept; how many were. Others, drawn at random, take their room.
+
+        So the ring and the reservoir are as full as before.
+        """
+        if not self._added:
+            return 0
+        slots = self._slots(self._added)
+        theirs = np.isin(self._arrays["users"][slots], users)
+        gone, left = slots[theirs], slots[~theirs]
+        if len(gone) and not len(left):
+            self._arrays, self._added = {}, 0
+        elif len(gone):
+            instead = left[self._random.integers(0, len(left), len(gone))]
+            for array in self._arrays.values():
+                array[gone] = array[instead]
+        return len(gone)
+
     def draw(self, count: int) -> TaskEvents:
         """Events drawn with replacement from all that is kept: uniformly, or balanced by item."""
         slots = self._slots(self._added)

@@ -98,6 +98,14 @@ class CheckpointFolder:
             return False
         return True
 
+    def keep_newest_only(self) -> None:
+        """Delete all but the newest one."""
+        try:
+            for _, path in self._files()[:-1]:
+                path.unlink()
+        except OSError as error:
+            logger.warning("checkpoint_not_deleted", folder=str(self._folder), reason=str(error))
+
     def _files(self) -> list[tuple[int, Path]]:
         """Checkpoints by number, the newest last."""
         found = [(_NAME.fullmatch(path.name), path) for path in self._folder.iterdir()]
@@ -125,15 +133,22 @@ class Checkpoints:
         if self._clock.monotonic() >= self._due:
             self.write(snapshot)
 
-    def write(self, snapshot: Callable[[], Snapshot]) -> None:
-        """Write one now."""
+    def replace(self, snapshot: Callable[[], Snapshot]) -> None:
+        """Write one now, and delete those before it: they hold what must not be gone on from."""
+        if self._folder and self.write(snapshot):
+            self._folder.keep_newest_only()
+
+    def write(self, snapshot: Callable[[], Snapshot]) -> bool:
+        """Write one now; whether that went well."""
         if not self._folder:
-            return
+            return False
         started = self._clock.monotonic()
-        if self._folder.write(snapshot()):
+        written = self._folder.write(snapshot())
+        if written:
             self._metrics.checkpoint_written.set(self._clock.now_ms() / 1e3)
         ended = self._clock.monotonic()
         self._due = ended + max(self._every_s, _PAUSE_PER_WRITING * (ended - started))
+        return written
 
 
 def encode(snapshot: Snapshot, identity: Identity) -> list[bytes]:

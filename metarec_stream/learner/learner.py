@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import structlog
@@ -14,9 +15,11 @@ from metarec_stream.adapters.value_sum.parameters import NAME
 from metarec_stream.catalogue.content import widened
 from metarec_stream.config import Settings
 from metarec_stream.contract.meta_version import MetaVersion
+from metarec_stream.contract.receipt import Receipt
 from metarec_stream.contract.task import MOST_TOKENS, TaskBlock
 from metarec_stream.learner.buffer import ReplayBuffer
 from metarec_stream.learner.drift import DriftWatch
+from metarec_stream.learner.erasures import Erasures
 from metarec_stream.learner.events import TaskEvents, concatenate, events_of, require_learnable
 from metarec_stream.learner.gate import Gate, Verdict
 from metarec_stream.learner.influence import weighed
@@ -81,6 +84,7 @@ class Learner:
         self._gate = Gate(settings.gate)
         self._drift = DriftWatch(self._metrics)
         self._pending = PendingEvents(progress.learned, progress.taken)
+        self._erasures, self._receipts = Erasures(), progress.receipts
         self._drift_blocks = progress.drift_blocks
         self._events = progress.events
         self._loss = progress.loss
@@ -127,6 +131,7 @@ class Learner:
         """
         theta = self.replica.candidate.small["theta"]
         require_learnable(block, (theta.shape[0], theta.shape[1]))
+        block = self._erasures.without_erased(block)
         rows, new = self._items.rows(block.items)
         self._leader.add_items(new)
         self._take_content(rows, block)
@@ -135,6 +140,17 @@ class Learner:
         self._pending.add(events, block.partition, next_offset)
         while len(self._pending) >= self._settings.block:
             self._learn(self._pending.take(self._settings.block))
+
+    def erase(self, receipts: Sequence[tuple[Receipt, int]]) -> int:
+        """Forget users; how many events of theirs were kept.
+
+        receipts: each with the offset after it. What comes of these users' past later is left out.
+        """
+        users = self._erasures.note(receipt for receipt, _ in receipts)
+        new = [following > self._receipts for _, following in receipts]
+        self._receipts = max([self._receipts, *(following for _, following in receipts)])
+        users = users[np.array(new, np.bool_)]
+        return self._pending.forget(users) + self._buffer.forget(users)
 
     def _take_content(self, rows: NDArray[np.int32], block: TaskBlock) -> None:
         """What the consumer knew of the block's items is what they are learned with."""
@@ -180,6 +196,7 @@ class Learner:
             items=self._items.ids(),
             learned=self.task_offsets,
             taken=self.taken_offsets,
+            receipts=self._receipts,
             waiting=[(partition, next_offset) for _, partition, next_offset in waiting],
             since_anchor=replace(self._since_anchor),
             decided=self._gate.decided,

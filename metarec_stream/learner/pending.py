@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 
+import numpy as np
+from numpy.typing import NDArray
+
 from metarec_stream.learner.events import TaskEvents, concatenate
 
 
@@ -45,6 +48,16 @@ class PendingEvents:
             wanted -= len(parts[-1])
         self._events -= count
         return concatenate(parts)
+
+    def forget(self, users: NDArray[np.uint64]) -> int:
+        """Events of these users do not wait any more; how many did."""
+        before = self._events
+        self._blocks = deque(
+            (events.take(~np.isin(events.users, users)), partition, next_offset)
+            for events, partition, next_offset in self._blocks
+        )
+        self._events = sum(len(events) for events, _, _ in self._blocks)
+        return before - self._events
 
     def waiting(self) -> list[tuple[TaskEvents, int, int]]:
         """Blocks not used up: their events that are left, their partition, the offset after."""

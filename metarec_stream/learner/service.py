@@ -18,6 +18,7 @@ from metarec_stream.learner.learner import Learner
 from metarec_stream.learner.place import ALONE, Place
 from metarec_stream.learner.processes import Processes
 from metarec_stream.learner.publish import Publisher
+from metarec_stream.learner.receipts import Positioned, ReceiptReader
 from metarec_stream.learner.start import built_in_version, identity_of
 from metarec_stream.learner.tasks import TaskReader
 from metarec_stream.learner.tracking import folder_of, tracking_of
@@ -67,6 +68,8 @@ class LearnerService:
             processes=processes,
             tracking=self._tracking,
         )
+        self._receipts = ReceiptReader(settings)
+        self._erase(self._receipts.catch_up())
         self._tasks = TaskReader(settings, partitions, self._learner.taken_offsets, metrics)
         metrics.published_version.set(live.version)
         logger.info(
@@ -84,6 +87,7 @@ class LearnerService:
         Then a checkpoint is written, and the other processes end.
         """
         while not self._learner.turn(stop.is_set()):
+            self._erase(self._receipts.poll())
             for block, next_offset in self._tasks.poll():
                 self._take(block, next_offset)
                 if stop.is_set():
@@ -98,6 +102,7 @@ class LearnerService:
     def close(self) -> None:
         """Give the connections back."""
         self._tasks.close()
+        self._receipts.close()
         self._publisher.close()
         self._tracking.close()
 
@@ -106,6 +111,15 @@ class LearnerService:
             self._learner.take(block, next_offset)
         except Degraded as refused:
             self._tasks.refuse(refused, next_offset)
+
+    def _erase(self, receipts: list[Positioned]) -> None:
+        """Users were erased: no checkpoint that holds events of theirs may stay."""
+        if not receipts:
+            return
+        forgotten = self._learner.erase(receipts)
+        logger.info("users_erased", receipts=len(receipts), events=forgotten)
+        if forgotten:
+            self._checkpoints.replace(self._learner.snapshot)
 
     def _decide(self) -> None:
         if self._clock.monotonic() < self._due and not self._learner.reacting:

@@ -40,6 +40,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """Next offset of the tasks topic by partition, everything before it learned."""
     taken: dict[int, int]
     """The same, everything before it learned or waiting."""
+    receipts: int = 0
+    """Next offset of the receipts topic: users erased before it are forgotten already."""
     waiting: list[tuple[int, int]] = []
     """Partition and next offset of the blocks that wait."""
     since_anchor: SinceAnchor = msgspec.field(default_factory=SinceAnchor)

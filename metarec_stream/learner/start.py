@@ -45,7 +45,7 @@ def identity_of(settings: Settings) -> dict[str, str]:
     A topic is its id: one of the same name that was deleted and made again is another. Raises Fatal
     if the brokers do not answer.
     """
-    names = [settings.topics.tasks, settings.topics.meta]
+    names = [settings.topics.tasks, settings.topics.meta, settings.topics.receipts]
     try:
         with KafkaAdminClient(**client_options(settings.kafka)) as admin:
             described = {topic["name"]: topic for topic in admin.describe_topics(names)}

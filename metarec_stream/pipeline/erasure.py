@@ -1,0 +1,71 @@
+"""Forgetting users in the course of a batch, and what is said of it: a receipt for each.
+
+An `erase` stands among the user's events in the log. Up to it a batch's events have the user's row;
+what comes after it gets another one, so that the compiled steps need not know.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from metarec_stream.config import Settings
+from metarec_stream.contract.codec import encode
+from metarec_stream.contract.receipt import Receipt, receipt_key, shown_hash
+from metarec_stream.contract.recommendation import SourcePosition
+from metarec_stream.contract.transport import Output
+from metarec_stream.hashing import hash64
+from metarec_stream.pipeline.decode import forget_keys
+from metarec_stream.pipeline.hard_state import HardState
+from metarec_stream.pipeline.profiles import Profiles
+
+if TYPE_CHECKING:
+    from metarec_stream.pipeline.accept import Accepted
+
+
+def rows_of(accepted: Accepted, hard: HardState) -> list[int]:
+    """The rows of the events' users, in order; erases in between whom the log says."""
+    users = list(zip(accepted.partitions, accepted.users, strict=True))
+    rows: list[int] = []
+    for erasure in accepted.erasures:
+        rows += [hard.users.row(*user) for user in users[len(rows) : erasure.place]]
+        hard.erase(erasure.partition, erasure.user, erasure.offset, erasure.timestamp)
+    return rows + [hard.users.row(*user) for user in users[len(rows) :]]
+
+
+def forget_erased(hard: HardState, profiles: Profiles) -> None:
+    """What is known of erased users beside hard state goes, and theirs where it can."""
+    for erased in hard.erased:
+        profiles.forget(erased.user, erased.row)
+    if hard.erased:
+        forget_keys()
+    hard.settle()
+
+
+def receipts_of(hard: HardState, profiles: Profiles) -> list[Output]:
+    """One record for each erasure, read off before what it forgets is overwritten."""
+    settings, rings = hard.settings, hard.users.rings
+    topics = settings.topics
+    outputs = []
+    for each in hard.erased:
+        hashed = shown_hash(hash64(each.user))
+        receipt = Receipt(
+            user=hashed,
+            source=SourcePosition(
+                topic=topics.interactions, partition=each.partition, offset=each.offset
+            ),
+            ts=each.timestamp,
+            interactions=int(rings.accepted[each.row]) if each.row >= 0 else 0,
+            remembered=int(rings.length[each.row]) if each.row >= 0 else 0,
+            profile=profiles.knows(each.user),
+            retained=retaining_topics(settings),
+        )
+        value, headers = encode(receipt, settings.output.format)
+        outputs.append(Output(topics.receipts, 0, receipt_key(hashed), value, headers))
+    return outputs
+
+
+def retaining_topics(settings: Settings) -> list[str]:
+    """Topics whose records of the user only Kafka deletes, and that of profiles, by their owner."""
+    topics = settings.topics
+    answered = (topics.recommendations, topics.dead_letters_topic())
+    return [topics.interactions, *answered, topics.tasks, topics.state, topics.users]
