@@ -18,7 +18,12 @@ from metarec_stream.pipeline.settings import (
     RankSettings,
 )
 from metarec_stream.section import Section
-from metarec_stream.service.settings import DataSettings, HttpSettings, LogSettings
+from metarec_stream.service.settings import (
+    DataSettings,
+    HttpSettings,
+    LogSettings,
+    ServiceSettings,
+)
 from metarec_stream.state.settings import StateSettings
 
 
@@ -46,6 +51,7 @@ class Settings(Section):
     learn: LearnSettings = LearnSettings()
     gate: GateSettings = GateSettings()
     value_sum: ValueSumSettings = ValueSumSettings()
+    service: ServiceSettings = ServiceSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
     data: DataSettings = DataSettings()

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from metarec_stream.errors import Reason
 
 STAGES = ("decode", "guard", "adapt", "rank", "publish", "commit")
+ABORTS = ("rebalance", "refused", "uncertain")
 MODELS = ("model", "popularity")
 
 _LATENCY_BUCKETS = (
@@ -25,7 +26,7 @@ class ConsumerMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.events = Counter(
             "metarec_events",
-            "Interactions by type and outcome (accepted, rejected, duplicate).",
+            "Interactions by type and outcome (accepted, rejected, duplicate, erased).",
             ["type", "outcome"],
             registry=registry,
         )
@@ -139,6 +140,37 @@ class ConsumerMetrics:
             ["what"],
             registry=registry,
         )  # fmt: skip
+        self.checkpoint_seconds = Histogram(
+            "metarec_checkpoint_seconds",
+            "Seconds to encode a partition's checkpoint: a pause of the batch that it is part of.",
+            buckets=_STAGE_BUCKETS,
+            registry=registry,
+        )
+        self.checkpoint_rows = Counter(
+            "metarec_checkpoint_rows", "Rows of users written to the changelog.", registry=registry
+        )
+        self.aborts = Counter(
+            "metarec_aborts",
+            "Batches undone and read again, by why (rebalance, refused, uncertain).",
+            ["why"],
+            registry=registry,
+        )
+        self.restoring = Gauge(
+            "metarec_partitions_restoring",
+            "Partitions whose state is being restored.",
+            registry=registry,
+        )
+        self.restored_users = Counter(
+            "metarec_restored_users", "Rows of users read from the changelog.", registry=registry
+        )
+        self.restore_seconds = Histogram(
+            "metarec_restore_seconds",
+            "From a partition's assignment until it flows again.",
+            buckets=_STAGE_BUCKETS,
+            registry=registry,
+        )
+        for why in ABORTS:
+            self.aborts.labels(why)
         for stage in STAGES:
             self.stage_seconds.labels(stage)
         for reason in Reason:

@@ -16,6 +16,7 @@ from metarec_stream.config import Settings
 from metarec_stream.kafka.embedded import EmbeddedBroker
 from metarec_stream.kafka.settings import KafkaSettings, TopicsSettings
 from metarec_stream.service.settings import HttpSettings
+from tests.kafka.secured_broker import SecuredBroker, make_keys
 
 hypothesis_settings.register_profile("metarec", deadline=None)
 hypothesis_settings.load_profile("metarec")
@@ -58,6 +59,15 @@ def broker() -> Iterator[EmbeddedBroker | RunningBroker]:
         yield embedded
 
 
+@pytest.fixture(scope="session")
+def secured_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredBroker]:
+    """A broker with access control and guarded listeners, for the whole run."""
+    keys = tmp_path_factory.mktemp("keys")
+    make_keys(keys)
+    with SecuredBroker(keys) as secured:
+        yield secured
+
+
 @pytest.fixture
 def unique() -> str:
     """A short prefix that no other test has."""
@@ -67,9 +77,14 @@ def unique() -> str:
 @pytest.fixture
 def settings(broker: EmbeddedBroker | RunningBroker, unique: str) -> Settings:
     """Settings on the broker with an application, a group and topics of the test's own."""
+    return settings_of(unique, KafkaSettings(bootstrap_servers=broker.bootstrap_servers))
+
+
+def settings_of(unique: str, kafka: KafkaSettings) -> Settings:
+    """Settings on some brokers, with names of the test's own."""
     return Settings(
         application=unique,
-        kafka=KafkaSettings(bootstrap_servers=broker.bootstrap_servers, group=f"{unique}-group"),
+        kafka=kafka.model_copy(update={"group": f"{unique}-group"}),
         topics=TopicsSettings(
             interactions=f"{unique}.interactions",
             recommendations=f"{unique}.recommendations",
@@ -78,6 +93,7 @@ def settings(broker: EmbeddedBroker | RunningBroker, unique: str) -> Settings:
             items=f"{unique}.items",
             users=f"{unique}.users",
             meta=f"{unique}.meta",
+            receipts=f"{unique}.receipts",
             partitions=2,
         ),
         http=HttpSettings(port=0, learner_port=0),

@@ -11,6 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from metarec_stream.commands.main import COMMANDS, build_app
+from metarec_stream.crash_points import VARIABLE as CRASH_VARIABLE
 from metarec_stream.metrics import ConsumerMetrics, LearnerMetrics
 from metarec_stream.settings_options import CONFIG_VARIABLE, options, sections
 from metarec_stream.settings_sources import take_flags
@@ -56,7 +57,7 @@ def test_commands_and_their_flags_exist(page: Path) -> None:
 @each_page()
 def test_variables_are_settings(page: Path) -> None:
     """Each METAREC_… is the variable of a setting, or names the file."""
-    known = {option.variable for option in options()} | {CONFIG_VARIABLE}
+    known = {option.variable for option in options()} | {CONFIG_VARIABLE, CRASH_VARIABLE}
     named = set(re.findall(r"METAREC_[A-Z0-9_]+", page.read_text(encoding="utf-8")))
     assert named - known - {"METAREC_"} == set()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -72,6 +72,13 @@ class Items:
             if number == self.capacity:
                 self._grow()
         return number
+
+    def numbers_of(self, ids: Sequence[str]) -> NDArray[np.int32]:
+        """The numbers of many items, new ones in the order of their first occurrence."""
+        try:
+            return np.fromiter(map(self.numbers.__getitem__, ids), np.int32, len(ids))
+        except KeyError:
+            return np.fromiter(map(self.number, ids), np.int32, len(ids))
 
     def announce(self, items: Iterable[str]) -> None:
         """These may be recommended from now on, deleted ones again."""

@@ -22,3 +22,6 @@ class CatalogueSettings(Section):
     is kept apart as well; at most 4."""
     context_buckets: int = Field(32, ge=2, le=1024)
     """Values of such an entry that are told apart; more share a bucket, by their hash."""
+    warm_up_events: int = Field(100_000, ge=0)
+    """Newest records of the input that a process reads once at its start, so that popularity,
+    transitions and co-occurrence are there before its first list."""

@@ -40,6 +40,10 @@ COMMANDS = {
     "tune": "Search settings on a part of a file (needs torch and optuna).",
     "bench": "Measure models on public data under published protocols (needs torch, matplotlib).",
     "demo": "Start everything on this machine and stream a bundled shop through it.",
+    "chaos": "Harm a service of its own on purpose, and verify what it wrote (needs torch).",
+    "verify": "Replay the input and compare everything that the service wrote with it.",
+    "dlq": "List, show and replay dead letters.",
+    "erase": "Have users forgotten.",
     "config": "Print the effective settings, secrets masked.",
 }
 _KAFKA_ADVICE = (

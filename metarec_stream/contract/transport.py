@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+from metarec_stream.errors import Degraded
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -42,6 +44,18 @@ class Output:
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
+class Aborted(Degraded):
+    """Nothing of the open transaction is or will be visible: abort it, undo, and read again."""
+
+
+class Refused(Aborted):
+    """The same, because the brokers refuse a record of it: sent again, it is refused again."""
+
+
+class Uncertain(Degraded):
+    """The commit may have gone through or not: only the committed offsets tell."""
+
+
 class Source(Protocol):
     """The input's consumer: partitions of one topic, as a member of one group."""
 
@@ -50,16 +64,38 @@ class Source(Protocol):
         ...
 
     def group_metadata(self) -> object:
-        """The generation that the last poll's records belong to: handed to send_offsets."""
+        """The generation that the last poll's records belong to: handed to send_offsets.
+
+        Raises Aborted if this process fell out of the group since.
+        """
         ...
 
     def lag(self) -> Mapping[int, int]:
         """Records between the position and the end, by assigned partition."""
         ...
 
+    def committed(self, partition: int) -> int | None:
+        """The group's committed offset once it is stable; None if it never committed one."""
+        ...
+
+    def owns(self, partition: int) -> bool:
+        """Whether the partition was still this member's at the last poll."""
+        ...
+
+    def rewind(self, firsts: Mapping[int, int]) -> None:
+        """Read these partitions again from their committed offsets, those that are still ours.
+
+        `firsts`: where to go if the group has never committed an offset of the partition.
+        """
+        ...
+
 
 class Transaction(Protocol):
-    """The output's transactional producer: one open transaction at a time."""
+    """The output's transactional producer: one open transaction at a time.
+
+    Until the commit is asked for, each call raises Aborted where nothing can become visible any
+    more; the commit raises Uncertain where that is not known. Fatal is the end.
+    """
 
     def begin(self) -> None: ...
 
@@ -70,3 +106,44 @@ class Transaction(Protocol):
     def send(self, output: Output) -> None: ...
     def commit(self) -> None: ...
     def abort(self) -> None: ...
+
+    def renew(self) -> None:
+        """Begin with a new producer of the same id: what the one before had open is settled."""
+        ...
+
+
+class History(Protocol):
+    """What was written before a member came: what it needs to take partitions over."""
+
+    def fence(self, partitions: Sequence[int]) -> bool:
+        """End the transactions that other members still have open on these partitions.
+
+        To be called until it returns True: some are told from those of the living by time alone.
+        """
+        ...
+
+    def settled(self, partition: int) -> bool:
+        """Whether no transaction is open any more on the partition's changelog."""
+        ...
+
+    def committed(self, partition: int) -> int | None:
+        """The group's committed offset of the input; None if it never committed one."""
+        ...
+
+    def span(self, partition: int) -> tuple[int, int]:
+        """The first offset of the input that is kept, and the one after the last."""
+        ...
+
+    def changelog(self, partition: int) -> Iterator[Sequence[Record]]:
+        """All of it as of now, in order, in slices; some may be empty, to give others a turn."""
+        ...
+
+    def interactions(self, spans: Mapping[int, tuple[int, int]]) -> Iterator[Sequence[Record]]:
+        """The input from a first offset to below another, by partition, roughly in the order of
+        time, in slices; some may be empty.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back what it has open; it opens anew when it is used again."""
+        ...

@@ -18,9 +18,10 @@ _log = structlog.get_logger()
 def with_own_names(settings: Settings, prefix: str) -> Settings:
     """The settings with application, group and all topics named apart, so that nothing is mixed."""
     topics = settings.topics
+    single = ("items", "users", "meta", "receipts")
     names = {
         name: f"{prefix}.{getattr(topics, name)}"
-        for name in ("interactions", "recommendations", "tasks", "state", "items", "users", "meta")
+        for name in ("interactions", "recommendations", "tasks", "state", *single)
     }
     names["dead_letters"] = f"{prefix}.{topics.dead_letters_topic()}"
     return settings.model_copy(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,10 +24,15 @@ class RebalanceNotes(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     where a call of the consumer would raise and waiting for the main thread would deadlock.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pause: Callable[[Iterable[TopicPartition]], None]) -> None:
+        """`pause` holds partitions back. Here alone that is safe: kafka-python 3.0.12 can freeze a
+        partition for ever that is paused after it has delivered records.
+        """
+        self._pause = pause
         self._notes: deque[Rebalance] = deque()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self._pause(assigned)
         self._note("assigned", assigned)
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:

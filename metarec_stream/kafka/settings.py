@@ -20,13 +20,15 @@ class KafkaSettings(Section):
     """Comma-separated host:port of some of the brokers."""
     group: str = "metarec"
     """Consumer group of `metarec serve`; its members share the partitions."""
+    guarantee: Literal["exactly-once", "at-least-once"] = "exactly-once"
+    """`at-least-once` publishes without transactions: events are learned once all the same, but
+    after a crash or a rebalance the answers of the last batch may come twice."""
     session_timeout_ms: int = Field(6_000, ge=3_000, le=300_000)
     """A consumer not heard of for this long loses its partitions."""
     heartbeat_interval_ms: int = Field(1_500, ge=100)
     """Between two signs of life to the group's coordinator."""
     max_poll_interval_ms: int = Field(300_000, ge=1_000)
-    """A consumer that does not poll for this long loses its partitions; a start replays within
-    it."""
+    """A consumer that does not poll for this long loses its partitions."""
     transaction_timeout_ms: int = Field(15_000, ge=1_000)
     """The broker aborts a transaction that stays open for this long."""
     connect_timeout_s: float = Field(60.0, gt=0)
@@ -71,13 +73,15 @@ class TopicsSettings(Section):
     tasks: str = "metarec.tasks"
     """From the consumers to the learner: what was true as of the events, and what came."""
     state: str = "metarec.state"
-    """Changelog of the users' state (written from the release with checkpoints on)."""
+    """Changelog of the users' state."""
     items: str = "items"
     """Input: the catalogue."""
     users: str = "users"
     """Input: user profiles."""
     meta: str = "metarec.meta"
     """From the learner to the consumers: meta versions."""
+    receipts: str = "metarec.receipts"
+    """Output: what was forgotten of users at their `erase`."""
     create: bool = True
     """Whether whoever comes first creates missing topics."""
     partitions: int = Field(4, ge=1, le=10_000)
@@ -111,4 +115,4 @@ class TopicsSettings(Section):
 
     def single(self) -> tuple[str, ...]:
         """Compacted topics of one partition."""
-        return (self.items, self.users, self.meta)
+        return (self.items, self.users, self.meta, self.receipts)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from kafka import ConsumerGroupMetadata, KafkaConsumer, TopicPartition
+from kafka import ConsumerGroupMetadata, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import IllegalStateError, KafkaError
+from kafka.errors import AuthorizationError, IllegalStateError, KafkaError
 from kafka.structs import MemberState
 
 from metarec_stream.config import Settings
-from metarec_stream.contract.transport import Record
+from metarec_stream.contract.transport import Aborted, Record
 from metarec_stream.errors import Fatal
 from metarec_stream.kafka.connection import client_options
 from metarec_stream.kafka.rebalance import Rebalance, RebalanceNotes
+from metarec_stream.kafka.rights import Right, advice
 from metarec_stream.kafka.watchdog import GroupWatchdog
 
 END_OFFSETS_LIMIT_MS = 1_000
@@ -43,15 +44,17 @@ class KafkaSource:
     """The partitions of the input topic that the group gives to this member.
 
     Rebalances are handed to `on_rebalance` on the thread that polls, before the records of that
-    poll. Raises Fatal when polling fails, the brokers stay away, or the member never settles.
+    poll. A partition that is assigned is held back until `resume` is called for it. Raises Fatal
+    when polling fails, the brokers stay away, or the member never settles.
     """
 
     def __init__(self, settings: Settings, on_rebalance: Callable[[Rebalance], None]) -> None:
         self._topic = settings.topics.interactions
         self._settings = settings.kafka
         self._on_rebalance = on_rebalance
-        self._notes = RebalanceNotes()
+        self._notes = RebalanceNotes(self._pause)
         self._owned: set[int] = set()
+        self._held: set[int] = set()
         self._lag: dict[int, int] = {}
         self._metadata: ConsumerGroupMetadata | None = None
         self._heard = time.monotonic()
@@ -60,6 +63,7 @@ class KafkaSource:
         self._consumer = KafkaConsumer(
             **reading_options(settings),
             group_id=settings.kafka.group,
+            group_instance_id=settings.instance_id,
             partition_assignment_strategy=[CooperativeStickyAssignor],
             session_timeout_ms=settings.kafka.session_timeout_ms,
             heartbeat_interval_ms=settings.kafka.heartbeat_interval_ms,
@@ -88,7 +92,7 @@ class KafkaSource:
         return [
             record
             for partition, records in taken.items()
-            if partition.partition in self._owned
+            if self.owns(partition.partition)
             for record in records
         ]
 
@@ -96,12 +100,30 @@ class KafkaSource:
         metadata = self._metadata
         if metadata is None or not metadata.member_id or metadata.generation_id < 0:
             # The broker takes offsets of a bare group id from anyone: they would not be fenced.
-            raise Fatal(
+            raise Aborted(
                 f"this process fell out of the group {self._settings.group} while it had records "
-                f"of {self._topic} in hand; nothing of them was written: start it again, and if "
-                "it comes back raise kafka.session_timeout_ms or kafka.max_poll_interval_ms"
+                f"of {self._topic} in hand; if it comes back raise kafka.session_timeout_ms or "
+                "kafka.max_poll_interval_ms"
             )
         return metadata
+
+    def owns(self, partition: int) -> bool:
+        return partition in self._owned and partition not in self._held
+
+    def resume(self, partition: int, offset: int) -> None:
+        """Let the records of an assigned partition flow, from this offset on."""
+        place = TopicPartition(self._topic, partition)
+        self._held.discard(partition)
+        if place in self._consumer.assignment():
+            self._consumer.seek(place, offset)
+            self._consumer.resume(place)
+
+    def rewind(self, firsts: Mapping[int, int]) -> None:
+        for partition, first in firsts.items():
+            place = TopicPartition(self._topic, partition)
+            if self.owns(partition) and place in self._consumer.assignment():
+                committed = self.committed(partition)
+                self._consumer.seek(place, first if committed is None else committed)
 
     def lag(self) -> Mapping[int, int]:
         """As the contract says; asks the broker, so call it about once a second.
@@ -138,8 +160,27 @@ class KafkaSource:
             ) from error
         return None if offset is None else int(offset)
 
+    def commit(self, offsets: Mapping[int, int]) -> None:
+        """Commit the group's offsets outside any transaction; raises Aborted if they are stale."""
+        if not offsets:
+            return
+        wanted = {
+            TopicPartition(self._topic, number): OffsetAndMetadata(offset, "", -1)
+            for number, offset in offsets.items()
+        }
+        try:
+            self._consumer.commit(wanted, timeout_ms=self._settings.session_timeout_ms)
+        except KafkaError as error:
+            said = f"committing {dict(offsets)}: {type(error).__name__}: {error}"
+            if isinstance(error, AuthorizationError):
+                asked = [Right("Read", "group", self._settings.group)]
+                raise Fatal(f"{said}: {advice(error, asked, 'check the brokers')}") from error
+            raise Aborted(said) from error
+
     def close(self) -> None:
-        """Leave the group, so that others take over at once."""
+        """Leave the group, so that others take over at once; with an `instance_id` the group waits
+        for it to come back, for `kafka.session_timeout_ms`.
+        """
         self._consumer.close(timeout_ms=self._settings.session_timeout_ms)
 
     def _poll(self, timeout_ms: int, max_records: int) -> Mapping[TopicPartition, Sequence[Record]]:
@@ -153,6 +194,9 @@ class KafkaSource:
         # Nothing moves the generation between this poll and the next but falling out of the group.
         self._metadata = self._consumer.group_metadata()
         return taken
+
+    def _pause(self, partitions: Iterable[TopicPartition]) -> None:
+        self._consumer.pause(*partitions)
 
     def _take_up_join(self) -> None:
         """Go on with a join that the library has lost sight of.
@@ -169,8 +213,10 @@ class KafkaSource:
     def _take_note(self, change: Rebalance) -> None:
         if change.kind == "assigned":
             self._owned.update(change.partitions)
+            self._held.update(change.partitions)
         else:
             self._owned.difference_update(change.partitions)
+            self._held.difference_update(change.partitions)
         self._on_rebalance(change)
 
     def _position(self, partition: TopicPartition) -> int | None:
@@ -195,8 +241,12 @@ class KafkaSource:
             f"{self._topic}/{partition.partition} at {self._position(partition)}"
             for partition in sorted(self._consumer.assignment())
         )
+        asked = (Right("Read", "topic", self._topic), Right("Read", "group", self._settings.group))
+        otherwise = (
+            "check the brokers; if a record there cannot be read by this client, move the group "
+            "past it with kafka-consumer-groups --reset-offsets"
+        )
         return Fatal(
             f"polling {self._topic} failed ({type(error).__name__}: {error}); positions: "
-            f"{where or 'none'}. Check authorisation and the brokers; if a record there cannot be "
-            "read by this client, move the group past it with kafka-consumer-groups --reset-offsets"
+            f"{where or 'none'}; {advice(error, asked, otherwise)}"
         )

@@ -10,15 +10,19 @@ from typing import Any
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.errors import (
     CommitFailedError,
+    InvalidProducerEpochError,
+    InvalidRecordError,
     KafkaError,
     MessageSizeTooLargeError,
     ProducerFencedError,
+    RecordListTooLargeError,
 )
 
 from metarec_stream.config import Settings
-from metarec_stream.contract.transport import Output
+from metarec_stream.contract.transport import Aborted, Output, Refused, Uncertain
 from metarec_stream.errors import Fatal
 from metarec_stream.kafka.connection import client_options
+from metarec_stream.kafka.rights import Right, advice, consumer_rights
 from metarec_stream.kafka.time_limit import TimeLimit
 
 RETRY_BACKOFF_MS = 5
@@ -29,11 +33,16 @@ MARGIN_S = 5.0
 """Beyond the transaction's own limit, for the broker's answer that it has ended it."""
 
 
+REFUSALS = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidRecordError)
+"""What the brokers say of a record that they will never take."""
+
+
 class KafkaTransaction:
     """One open transaction at a time, as `contract.transport.Transaction`.
 
-    Every error is Fatal here: a fenced producer, offsets of a stale generation, a wait that takes
-    longer than the broker keeps a transaction open, and whatever the library does not retry.
+    Aborted: offsets of a stale generation, a wait that takes longer than the broker keeps a
+    transaction open, whatever may pass. Uncertain: a commit without an answer. Fatal: a fenced
+    producer, a missing right.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -41,21 +50,35 @@ class KafkaTransaction:
         self.transactional_id = f"{settings.application}.{settings.kafka.group}.{slot}"
         self._kafka = settings.kafka
         self._input_topic = settings.topics.interactions
+        self._rights = consumer_rights(settings)
+        self._settings = settings
         self._limit_s = settings.kafka.transaction_timeout_ms / 1e3 + MARGIN_S
-        self._calls = TimeLimit("kafka-transaction")
         self._sent: list[Any] = []
-        self._producer = KafkaProducer(
-            **client_options(settings.kafka),
-            transactional_id=self.transactional_id,
-            transaction_timeout_ms=settings.kafka.transaction_timeout_ms,
-            retry_backoff_ms=RETRY_BACKOFF_MS,
-            linger_ms=0,
-            batch_size=BATCH_BYTES,
-            max_request_size=settings.kafka.max_message_bytes,
-            max_block_ms=int(self._limit_s * 1e3),
-            compression_type=_compression(settings.kafka.compression),
-        )
-        self._wait("initialising the producer", self._producer.init_transactions)
+        self._open()
+
+    def _open(self) -> None:
+        """A new producer, which settles what an earlier one of its id has open.
+
+        Raises Fatal if that takes longer than `kafka.connect_timeout_s`.
+        """
+        kafka = self._settings.kafka
+        self._calls = TimeLimit("kafka-transaction")
+        try:
+            self._producer = KafkaProducer(
+                **client_options(kafka),
+                transactional_id=self.transactional_id,
+                transaction_timeout_ms=kafka.transaction_timeout_ms,
+                retry_backoff_ms=RETRY_BACKOFF_MS,
+                linger_ms=0,
+                batch_size=BATCH_BYTES,
+                max_request_size=kafka.max_message_bytes,
+                max_block_ms=int(self._limit_s * 1e3),
+                compression_type=compression(kafka.compression),
+            )
+            limit_s = max(self._limit_s, kafka.connect_timeout_s)
+            self._calls.call(self._producer.init_transactions, limit_s)
+        except (KafkaError, TimeoutError, AssertionError) as error:
+            raise self._fatal("initialising the producer", error) from error
 
     def begin(self) -> None:
         self._sent.clear()
@@ -85,7 +108,7 @@ class KafkaTransaction:
                 partition=output.partition,
             )
         except (KafkaError, AssertionError) as error:
-            raise self._fatal(f"sending to {output.topic}/{output.partition}", error) from error
+            raise self._failed(f"sending to {output.topic}/{output.partition}", error) from error
         self._sent.append(sent)
 
     def commit(self) -> None:
@@ -97,11 +120,23 @@ class KafkaTransaction:
         self._wait("sending the transaction's records", self._producer.flush)
         error = first_failure(self._sent)
         if error is not None:
-            raise self._fatal("sending the transaction's records", error) from error
-        self._wait("committing", self._producer.commit_transaction)
+            raise self._failed("sending the transaction's records", error) from error
+        try:
+            self._calls.call(self._producer.commit_transaction, self._limit_s)
+        except (ProducerFencedError, InvalidProducerEpochError) as failure:
+            raise self._fatal("committing", failure) from failure
+        except (KafkaError, TimeoutError, AssertionError) as failure:
+            raise Uncertain(f"committing: {_said(failure)}") from failure
 
     def abort(self) -> None:
-        self._wait("aborting", self._producer.abort_transaction, ABORT_LIMIT_S)
+        try:
+            self._calls.call(self._producer.abort_transaction, ABORT_LIMIT_S)
+        except (KafkaError, TimeoutError, AssertionError) as error:
+            raise self._fatal("aborting", error) from error
+
+    def renew(self) -> None:
+        self.close()
+        self._open()
 
     def close(self) -> None:
         """Give the connection back; an open transaction is left to the broker's time limit."""
@@ -109,16 +144,24 @@ class KafkaTransaction:
             self._calls.call(lambda: self._producer.close(timeout=1.0), ABORT_LIMIT_S)
         self._calls.close()
 
-    def _wait(self, doing: str, function: Callable[[], None], limit_s: float | None = None) -> None:
+    def _wait(self, doing: str, function: Callable[[], None]) -> None:
         try:
-            self._calls.call(function, limit_s or self._limit_s)
+            self._calls.call(function, self._limit_s)
         except (KafkaError, TimeoutError, AssertionError) as error:
-            raise self._fatal(doing, error) from error
+            raise self._failed(doing, error) from error
+
+    def _failed(self, doing: str, error: Exception) -> Aborted | Fatal:
+        """What an error before the commit means: nothing is visible, so that it can be undone."""
+        if isinstance(error, REFUSALS):
+            return Refused(f"{doing}: {_said(error)}")
+        away = isinstance(error, TimeoutError) or getattr(error, "retriable", False)
+        if away or isinstance(error, CommitFailedError):
+            return Aborted(f"{doing}: {_said(error)}")
+        return self._fatal(doing, error)
 
     def _fatal(self, doing: str, error: Exception) -> Fatal:
-        said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return Fatal(
-            f"{doing} failed for the transactional id {self.transactional_id} ({said}): "
+            f"{doing} failed for the transactional id {self.transactional_id} ({_said(error)}): "
             f"{self._advice(error)}"
         )
 
@@ -128,22 +171,29 @@ class KafkaTransaction:
                 "another process has the same id, or the broker ended the transaction; give each "
                 "process its own instance_id, or none, and start this one again"
             )
-        if isinstance(error, CommitFailedError):
-            return (
-                f"the group {self._kafka.group} has rebalanced and the partitions are no longer "
-                "ours; the transaction is aborted, start this process again"
-            )
-        if isinstance(error, MessageSizeTooLargeError):
-            return "raise kafka.max_message_bytes, and the topic's max.message.bytes"
         if isinstance(error, TimeoutError):
             return (
                 f"no answer in {self._limit_s:.0f} s; check the brokers "
                 f"{self._kafka.bootstrap_servers}, then start this process again"
             )
-        return (
-            "check the brokers, and this client's rights on its topics, its group and its "
-            "transactional id, then start this process again"
-        )
+        return advice(error, self._asked(error), "check the brokers, then start again")
+
+    def _asked(self, error: Exception) -> list[Right]:
+        """The rights that a transaction makes use of.
+
+        kafka-python 3.0.12 leaves the topic out of a refusal of offsets; it is the input's.
+        """
+        offsets = "TxnOffsetCommit" in str(error)
+        return [
+            right
+            for right in self._rights
+            if (right.name == self._input_topic if offsets else right.operation == "Write")
+            or right.kind == "group"
+        ]
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def first_failure(sent: Iterable[Any]) -> Exception | None:
@@ -157,5 +207,6 @@ def first_failure(sent: Iterable[Any]) -> Exception | None:
     return None
 
 
-def _compression(name: str) -> str | None:
+def compression(name: str) -> str | None:
+    """The setting as the library takes it."""
     return None if name == "none" else name

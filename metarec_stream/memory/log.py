@@ -79,6 +79,10 @@ class MemoryLog:
         kept = self._partition(topic, partition)
         return kept.first + len(kept.records)
 
+    def begin(self, topic: str, partition: int) -> int:
+        """The offset of the first record that is kept, or of the next one."""
+        return self._partition(topic, partition).first
+
     def drop_before(self, topic: str, partition: int, offset: int) -> None:
         """Retention: forget the records below an offset."""
         kept = self._partition(topic, partition)

@@ -53,3 +53,18 @@ class MemorySource:
             partition: self._log.end(self._topic, partition) - position
             for partition, position in self._next.items()
         }
+
+    def committed(self, partition: int) -> int | None:
+        return self._log.committed(self._generation.group, self._topic, partition)
+
+    def owns(self, partition: int) -> bool:
+        return self._log.generation(self._generation.group) == self._generation.number
+
+    def resume(self, partition: int, offset: int) -> None:
+        """Go on from an offset."""
+        self._next[partition] = offset
+
+    def rewind(self, firsts: Mapping[int, int]) -> None:
+        for partition, first in firsts.items():
+            committed = self.committed(partition)
+            self._next[partition] = first if committed is None else committed

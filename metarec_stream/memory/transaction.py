@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from metarec_stream.contract.transport import Output
+from metarec_stream.contract.transport import Aborted, Output
 from metarec_stream.errors import Fatal
 from metarec_stream.memory.log import MemoryLog
 from metarec_stream.memory.source import MemoryGeneration
@@ -13,7 +13,7 @@ from metarec_stream.memory.source import MemoryGeneration
 class MemoryTransaction:
     """One open transaction at a time; the latest producer with an id fences the others.
 
-    Raises Fatal where Kafka would: a fenced producer, offsets of a stale generation.
+    Raises as Kafka's: Fatal for a fenced producer, Aborted for offsets of a stale generation.
     """
 
     def __init__(
@@ -38,9 +38,9 @@ class MemoryTransaction:
         if not isinstance(group_metadata, MemoryGeneration):
             raise Fatal(f"the group metadata {group_metadata!r} is not of an in-memory source")
         if self._log.generation(group_metadata.group) != group_metadata.number:
-            raise Fatal(
+            raise Aborted(
                 f"generation {group_metadata.number} of group {group_metadata.group} is stale: "
-                f"another member owns {self._input_topic}; nothing was written, start again"
+                f"another member owns {self._input_topic}; nothing was written"
             )
         self._group = group_metadata.group
         self._offsets.update(offsets)
@@ -58,6 +58,10 @@ class MemoryTransaction:
 
     def abort(self) -> None:
         self._check()
+        self._close()
+
+    def renew(self) -> None:
+        self._epoch = self._log.fence(self._id)
         self._close()
 
     def _check(self) -> None:

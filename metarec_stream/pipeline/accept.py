@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 
@@ -13,7 +14,7 @@ from metarec_stream.config import Settings
 from metarec_stream.contract.dead_letter import dead_letter
 from metarec_stream.contract.interaction import ERASE, Interaction
 from metarec_stream.contract.transport import Output, Record
-from metarec_stream.errors import Reason, Rejected
+from metarec_stream.errors import Rejected
 from metarec_stream.hashing import hash64
 from metarec_stream.pipeline.contexts import ContextBuckets
 from metarec_stream.pipeline.decode import Decoder, is_misplaced
@@ -21,6 +22,17 @@ from metarec_stream.pipeline.guard import Guard
 
 UNREADABLE = "unreadable"
 """Stands for the type of an event that could not be decoded, in metrics."""
+
+
+class Erasure(NamedTuple):
+    """A user is to be forgotten in a partition, as of a record."""
+
+    place: int
+    """Accepted events of the batch before it."""
+    partition: int
+    user: str
+    offset: int
+    timestamp: int
 
 
 @dataclass(slots=True)
@@ -39,9 +51,13 @@ class Accepted:
     partitions: list[int] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
     timestamps: list[int] = field(default_factory=list)
+    erasures: list[Erasure] = field(default_factory=list)
+    """In order; they are neither accepted nor rejected events."""
     dead_letters: list[Output] = field(default_factory=list)
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Records by (type, outcome)."""
+    """Records by (type, outcome), those left out that were counted before."""
+    rejections: Counter[str] = field(default_factory=Counter)
+    """Of these, the rejected ones by reason."""
     misplaced: list[str] = field(default_factory=list)
     """Where the records are whose key is not the user or does not lead to their partition."""
 
@@ -50,22 +66,14 @@ class Accepted:
 
 
 class Admission:
-    """Decodes and guards records; owns the guard of each partition."""
+    """Decodes and guards records; `guards` by partition are those of the hard state."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, guards: Mapping[int, Guard]) -> None:
         self._settings = settings
         self._decoder = Decoder(settings.guard, settings.events)
         self._kinds = {name: number for number, name in enumerate(settings.events.table())}
         self._contexts = ContextBuckets(settings.catalogue)
-        self.guards: dict[int, Guard] = {}
-
-    def assign(self, partition: int) -> None:
-        """Start a partition: nothing accepted yet."""
-        self.guards[partition] = Guard(self._settings.guard)
-
-    def drop(self, partition: int) -> None:
-        """Forget a partition."""
-        del self.guards[partition]
+        self._guards = guards
 
     def decode(self, records: Sequence[Record]) -> list[Interaction | Rejected]:
         """What each record says, or why it cannot be taken."""
@@ -76,14 +84,21 @@ class Admission:
         records: Sequence[Record],
         decoded: Sequence[Interaction | Rejected],
         partitions: int | None,
+        counted: Mapping[int, int],
     ) -> Accepted:
         """The accepted events, in order; the guards remember them.
 
         `partitions` of the input, where known: records in the wrong one are then noted.
+        `counted` by partition: records below this offset were taken before, and undone.
         """
         accepted = Accepted()
         for record, interaction in zip(records, decoded, strict=True):
+            letters = len(accepted.dead_letters)
             outcome = self._admit(record, interaction, accepted)
+            if record.offset < counted.get(record.partition, 0):
+                continue
+            for letter in accepted.dead_letters[letters:]:
+                accepted.rejections[dict(letter.headers)["metarec-reason"].decode()] += 1
             if isinstance(interaction, Rejected):
                 accepted.outcomes[UNREADABLE, outcome] += 1
                 continue
@@ -94,21 +109,21 @@ class Admission:
 
     def _decode(self, record: Record) -> Interaction | Rejected:
         try:
-            interaction = self._decoder.decode(record)
+            return self._decoder.decode(record)
         except Rejected as rejected:
             return rejected
-        if interaction.type == ERASE:
-            return Rejected(Reason.INVALID, "type: erase is not supported by this release")
-        return interaction
 
     def _admit(
         self, record: Record, interaction: Interaction | Rejected, accepted: Accepted
     ) -> str:
-        guard = self.guards[record.partition]
+        guard = self._guards[record.partition]
         try:
             if isinstance(interaction, Rejected):
                 guard.rejected += 1
                 raise interaction
+            if interaction.type == ERASE:
+                accepted.erasures.append(_erasure(record, interaction, len(accepted)))
+                return "erased"
             if not guard.admit(interaction, record.timestamp):
                 return "duplicate"
         except Rejected as rejected:
@@ -130,6 +145,10 @@ class Admission:
         accepted.partitions.append(record.partition)
         accepted.offsets.append(record.offset)
         accepted.timestamps.append(record.timestamp)
+
+
+def _erasure(record: Record, interaction: Interaction, place: int) -> Erasure:
+    return Erasure(place, record.partition, interaction.user, record.offset, record.timestamp)
 
 
 def _context_code(interaction: Interaction) -> int:

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
 from metarec_stream.clock import Clock
 from metarec_stream.config import Settings
-from metarec_stream.contract.transport import Output, Record, Source, Transaction
-from metarec_stream.errors import Fatal, Reason
+from metarec_stream.contract.transport import (
+    Aborted,
+    Output,
+    Record,
+    Refused,
+    Source,
+    Transaction,
+    Uncertain,
+)
+from metarec_stream.crash_points import crash_point
+from metarec_stream.errors import Fatal
 from metarec_stream.metrics import ConsumerMetrics
+from metarec_stream.pipeline.fitting import fitting, in_place_of_outputs
 
 if TYPE_CHECKING:
     from metarec_stream.pipeline.results import BatchResult
 
-RECORD_OVERHEAD_BYTES = 128
-"""Upper bound of what Kafka's format adds to one record, its batch's header included."""
-HEADER_OVERHEAD_BYTES = 10
-"""Upper bound of the two lengths that it adds to a record's header."""
-POSITION_HEADERS = ("metarec-topic", "metarec-partition", "metarec-offset")
+REFUSALS_BEFORE_HALVING = 2
+MOST_REPLACED = 2
+"""Dead letters that are tried for a refused record: with its bytes, and without."""
 
 log = structlog.get_logger()
 
@@ -31,6 +39,207 @@ class Processor(Protocol):
     def process(self, records: Sequence[Record]) -> BatchResult: ...
 
 
+class BatchState(Protocol):
+    """The hard state, as far as a batch needs it."""
+
+    def begin(self) -> None: ...
+    def due(self) -> Mapping[int, int]:
+        """Partitions to be checkpointed now, with the offsets that they stand at."""
+        ...
+
+    def write(self, partition: int) -> Sequence[Output]: ...
+    def keep(self) -> None: ...
+    def undo(self) -> None: ...
+
+
+class Forgetful:
+    """No checkpoints and no undoing: for a log in memory, whose transactions never abort."""
+
+    def begin(self) -> None:
+        pass
+
+    def due(self) -> Mapping[int, int]:
+        return {}
+
+    def write(self, partition: int) -> Sequence[Output]:
+        raise Fatal(f"partition {partition} has no changelog here; this is a fault of ours")
+
+    def keep(self) -> None:
+        pass
+
+    def undo(self) -> None:
+        raise Fatal("a batch was aborted that cannot be undone: start this process again")
+
+
+class Batches:
+    """Takes records in batches, learns and ranks, and publishes each batch in one transaction."""
+
+    def __init__(
+        self,
+        source: Source,
+        transaction: Transaction,
+        recommender: Processor,
+        state: BatchState,
+        settings: Settings,
+        metrics: ConsumerMetrics,
+        clock: Clock,
+    ) -> None:
+        self._source = source
+        self._transaction = transaction
+        self._recommender = recommender
+        self._state = state
+        self._settings = settings
+        self._metrics = metrics
+        self._clock = clock
+        self._most = settings.batch.max_records
+        self._refusals = 0
+        self._replaced = 0
+
+    def run(self, wait_ms: int | None = None) -> int:
+        """The next batch; returns how many records it took, 0 also if it was aborted and undone.
+
+        Waits `wait_ms` for a first record (`batch.poll_ms` if absent). Nothing is begun where
+        there is no record and no checkpoint is due. Raises Fatal where only a new process helps.
+        """
+        # 1. Poll, and note the generation that these records belong to.
+        wait_ms = self._settings.batch.poll_ms if wait_ms is None else wait_ms
+        records = self._source.poll(wait_ms, self._most)
+        crash_point("after-poll")
+        return self.take(records) if records or self._state.due() else 0
+
+    def take(self, records: Sequence[Record]) -> int:
+        """Steps 2 to 6 for records that were polled, or for checkpoints alone; returns as `run`."""
+        try:
+            generation = self._source.group_metadata()
+        except Aborted as error:
+            self._read_again("rebalance", error, records)
+            return 0
+
+        # 2. Decode, guard, adapt, rank: no input or output, only changes that can be undone.
+        self._state.begin()
+        result = self._recommender.process(records) if records else None
+        crash_point("after-adapt")
+
+        started = self._clock.monotonic()
+        offsets = result.offsets if result else {}
+        try:
+            published = self._publish(offsets, self._outputs(records, result), generation)
+        except Uncertain as error:
+            if not self._went_through(error, offsets, records):
+                return 0
+            published = self._clock.monotonic()
+        except Aborted as error:
+            self._take_back(error, records)
+            return 0
+        except BaseException:
+            self._abort()
+            raise
+        self._state.keep()
+        self._note_success()
+        if result:
+            _observe(result, len(records), self._metrics, self._clock, started, published)
+        return len(records)
+
+    def _publish(
+        self, offsets: Mapping[int, int], outputs: Sequence[Output], generation: object
+    ) -> float:
+        """One transaction; returns when all of it was handed over, just before the commit."""
+        transaction, due = self._transaction, self._state.due()
+        transaction.begin()
+        # 3. The offsets first: a member that no longer owns its partitions is refused here,
+        #    before it wrote anything that would hold back the readers of the outputs.
+        transaction.send_offsets({**due, **offsets}, generation)
+        crash_point("after-send-offsets")
+
+        # 4. Dead letters, recommendations, tasks, in the order they were made.
+        for output in outputs:
+            crash_point("before-send")
+            transaction.send(fitting(output, self._settings))
+            crash_point("after-send")
+
+        # 5. The checkpoints whose turn it is: a row for each user touched since the last one,
+        #    then the partition's header. No transaction writes rows without the partition's offset.
+        for partition in due:
+            for row in self._state.write(partition):
+                transaction.send(fitting(row, self._settings))
+
+        # 6. Commit: everything of these records becomes visible, or nothing.
+        published = self._clock.monotonic()
+        crash_point("before-commit")
+        transaction.commit()
+        crash_point("after-commit")
+        return published
+
+    def _outputs(self, records: Sequence[Record], result: BatchResult | None) -> Sequence[Output]:
+        """What the records led to; of one that the brokers refused, a dead letter in its place."""
+        if result is None:
+            return ()
+        if self._replaced == 0:
+            return result.outputs
+        return in_place_of_outputs(records[0], self._settings, self._replaced > 1)
+
+    def _went_through(
+        self, error: Uncertain, offsets: Mapping[int, int], records: Sequence[Record]
+    ) -> bool:
+        """Whether the commit did, as the committed offsets say; if not, all is undone.
+
+        A checkpoint without records is taken for not written: writing it again changes nothing.
+        """
+        log.warning("commit_uncertain", reason=str(error), offsets=dict(offsets))
+        self._transaction.renew()
+        ours = [partition for partition in offsets if self._source.owns(partition)]
+        if ours and all(self._source.committed(at) == offsets[at] for at in ours):
+            return True
+        self._state.undo()
+        self._read_again("uncertain", error, records)
+        return False
+
+    def _take_back(self, error: Aborted, records: Sequence[Record]) -> None:
+        self._abort()
+        self._state.undo()
+        refused = isinstance(error, Refused)
+        if refused:
+            self._narrow(error, len(records))
+        self._read_again("refused" if refused else "rebalance", error, records)
+
+    def _narrow(self, error: Aborted, records: int) -> None:
+        """Refused twice for what is in it: halve the batch, down to the record that it is.
+
+        The guard has accepted that record, so it is learned from; a dead letter stands for what
+        cannot be published of it, first with the record's bytes and then without.
+        """
+        self._refusals += 1
+        if self._refusals < REFUSALS_BEFORE_HALVING:
+            return
+        if records > 1:
+            self._most = records // 2
+            return
+        self._replaced += 1
+        if records == 0 or self._replaced > MOST_REPLACED:
+            raise Fatal(
+                f"the brokers refuse what one record leads to, and its dead letter as well "
+                f"({error}): compare kafka.max_message_bytes with max.message.bytes of the topics, "
+                "then start this process again"
+            ) from error
+
+    def _read_again(self, why: str, error: Exception, records: Sequence[Record]) -> None:
+        log.warning("batch_undone", why=why, reason=str(error), records=len(records))
+        self._metrics.aborts.labels(why).inc()
+        self._source.rewind(_firsts(records))
+
+    def _note_success(self) -> None:
+        self._refusals, self._replaced = 0, 0
+        self._most = min(2 * self._most, self._settings.batch.max_records)
+
+    def _abort(self) -> None:
+        """Abort; where that fails, a new producer settles what the one before has open."""
+        try:
+            self._transaction.abort()
+        except Fatal as error:
+            log.warning("abort_failed", reason=str(error))
+            self._transaction.renew()
+
+
 def run_batch(
     source: Source,
     transaction: Transaction,
@@ -39,93 +248,17 @@ def run_batch(
     metrics: ConsumerMetrics,
     clock: Clock,
 ) -> int:
-    """Take the next records, learn and rank, and publish all of it in one transaction.
-
-    Returns how many records were taken; nothing is begun for none. Raises Fatal, the transaction
-    aborted as far as that goes, when any step fails: the state in memory is then ahead of the
-    committed offsets, so the process must end, and a new one rebuilds it.
-    """
-    # 1. Poll, and note the generation that these records belong to.
-    records = source.poll(settings.batch.poll_ms, settings.batch.max_records)
-    if not records:
-        return 0
-    generation = source.group_metadata()
-
-    # 2. Decode, guard, adapt, rank: no input or output, only memory changes.
-    result = recommender.process(records)
-
-    started = clock.monotonic()
-    transaction.begin()
-    try:
-        # 3. The offsets first: a member that no longer owns its partitions is refused here,
-        #    before it wrote anything that would hold back the readers of the outputs.
-        transaction.send_offsets(result.offsets, generation)
-
-        # 4. Dead letters, recommendations, tasks, in the order they were made.
-        for output in result.outputs:
-            transaction.send(fitting(output, settings))
-
-        # 5. The checkpoint's place: the rows of the users touched since the last one would be
-        #    sent here, with their partition's offset in the same transaction. None is sent: a
-        #    start rebuilds the state from the input alone (`service.replay`).
-        published = clock.monotonic()
-
-        # 6. Commit: everything of these records becomes visible, or nothing.
-        transaction.commit()
-    except BaseException:
-        _abort(transaction)
-        raise
-    _observe(result, len(records), metrics, clock, started, published)
-    return len(records)
+    """One batch without checkpoints, over a log whose transactions never abort; see `Batches`."""
+    state = Forgetful()
+    return Batches(source, transaction, recommender, state, settings, metrics, clock).run()
 
 
-def fitting(output: Output, settings: Settings) -> Output:
-    """The output itself if it may be sent; a dead letter that is too large without its value.
-
-    Raises Fatal for any other output over `kafka.max_message_bytes`: its size follows from the
-    settings, not from a record.
-    """
-    limit = settings.kafka.max_message_bytes
-    size = _size(output)
-    if size <= limit:
-        return output
-    if output.topic != settings.topics.dead_letters_topic():
-        raise Fatal(
-            f"an output for {output.topic}/{output.partition} has {size} bytes, over "
-            f"kafka.max_message_bytes = {limit}: raise that and the topic's max.message.bytes, or "
-            "lower rank.top_k (recommendations), learn.strongest or learn.random (tasks)"
-        )
-    return _emptied(output, limit)
-
-
-def _emptied(letter: Output, limit: int) -> Output:
-    """A dead letter that says `too-large` in place of a record that no dead letter can hold."""
-    last = dict(letter.headers)
-    said = {name: last[name] for name in POSITION_HEADERS}
-    where = "/".join(content.decode() for content in said.values())
-    said["metarec-reason"] = Reason.TOO_LARGE.value.encode()
-    said["metarec-detail"] = (
-        f"{_size(letter)} bytes with key and headers, over kafka.max_message_bytes = {limit}: "
-        f"only {where} holds them"
-    ).encode()
-    log.warning("dead_letter_emptied", where=where, bytes=_size(letter), limit=limit)
-    return Output(letter.topic, letter.partition, None, b"", tuple(said.items()))
-
-
-def _size(output: Output) -> int:
-    """Upper bound of the bytes that Kafka's format takes for it, uncompressed."""
-    size = RECORD_OVERHEAD_BYTES + len(output.key or b"") + len(output.value or b"")
-    for name, content in output.headers:
-        size += HEADER_OVERHEAD_BYTES + 4 * len(name) + len(content or b"")
-    return size
-
-
-def _abort(transaction: Transaction) -> None:
-    """Abort at best effort: what stays open is aborted by the broker's time limit."""
-    try:
-        transaction.abort()
-    except Fatal as error:
-        log.warning("abort_failed", reason=str(error))
+def _firsts(records: Sequence[Record]) -> dict[int, int]:
+    """The first offset of each partition among these."""
+    firsts: dict[int, int] = {}
+    for record in records:
+        firsts.setdefault(record.partition, record.offset)
+    return firsts
 
 
 def _observe(

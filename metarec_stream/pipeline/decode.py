@@ -101,6 +101,11 @@ def is_misplaced(record: Record, user: str, partitions: int) -> bool:
     return _cached_partition_of(key, partitions) != record.partition
 
 
+def forget_keys() -> None:
+    """Keys that were seen are kept, to be quick: none of them from here on."""
+    _cached_partition_of.cache_clear()
+
+
 def _record_time(record: Record) -> int:
     if record.timestamp < 0:
         # Nothing would hold its event time to the present: one year 9999 and all else is late.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 from metarec_stream.contract.interaction import Interaction
 from metarec_stream.errors import Reason, Rejected
 from metarec_stream.hashing import hash64
 from metarec_stream.pipeline.settings import GuardSettings
+from metarec_stream.state.event_ids import EventIds
 
 NO_WATERMARK = -1
 """The watermark before the first accepted event."""
@@ -31,13 +30,13 @@ class Guard:
     """
 
     __slots__ = (
-        "_event_ids",
+        "_before",
         "_horizon",
         "_lateness_ms",
-        "_max_event_ids",
         "_skew_ms",
         "accepted",
         "duplicates",
+        "event_ids",
         "rejected",
         "watermark",
     )
@@ -45,13 +44,12 @@ class Guard:
     def __init__(self, settings: GuardSettings) -> None:
         self._skew_ms = round(settings.skew_s * 1_000)
         self._lateness_ms = round(settings.lateness_s * 1_000)
-        self._max_event_ids = settings.event_ids
-        self._event_ids: OrderedDict[int, int] = OrderedDict()
-        self.watermark = NO_WATERMARK
-        self._horizon = NO_WATERMARK - self._lateness_ms
+        self.event_ids = EventIds(settings.event_ids)
         self.accepted = 0
         self.rejected = 0
         self.duplicates = 0
+        self._move_watermark(NO_WATERMARK)
+        self._before: tuple[int, int, int, int] | None = None
 
     def admit(self, interaction: Interaction, record_timestamp: int) -> bool:
         """Whether the event is new (True: remembered) or a duplicate (False: apply nothing).
@@ -64,40 +62,44 @@ class Guard:
             self._refuse(Reason.FUTURE, ts, "after its record's timestamp", record_timestamp)
         if ts < self._horizon:
             self._refuse(Reason.LATE, ts, "before the newest event's", self.watermark)
-        if interaction.event_id and not self._remember(interaction, ts):
-            self.duplicates += 1
-            return False
+        if interaction.event_id:
+            event = hash64(f"{interaction.user}\0{interaction.event_id}")
+            if not self.event_ids.remember(event, ts, self._horizon):
+                self.duplicates += 1
+                return False
         if ts > self.watermark:
-            self._advance(ts)
+            self._move_watermark(ts)
+            self.event_ids.forget_before(self._horizon)
         self.accepted += 1
         return True
 
-    def _remember(self, interaction: Interaction, ts: int) -> bool:
-        """Keep the event's id; False if it is kept already and not past the window."""
-        event = hash64(f"{interaction.user}\0{interaction.event_id}")
-        first = self._event_ids.get(event)
-        if first is not None:
-            if first >= self._horizon:
-                return False
-            del self._event_ids[event]
-        self._event_ids[event] = ts
-        if len(self._event_ids) > self._max_event_ids:
-            self._event_ids.popitem(last=False)
-        return True
+    def begin(self) -> None:
+        """From here on, what changes can be undone."""
+        self._before = (self.accepted, self.rejected, self.duplicates, self.watermark)
+        self.event_ids.begin()
 
-    def _advance(self, ts: int) -> None:
-        """Move the watermark, and forget ids past the window from the oldest kept onwards.
+    def keep(self) -> None:
+        """What changed since `begin` stays."""
+        self._before = None
+        self.event_ids.keep()
 
-        One that is past it but behind a newer one stays a while; `_remember` ignores it.
-        """
-        self.watermark = ts
-        self._horizon = ts - self._lateness_ms
-        kept = self._event_ids
-        while kept:
-            oldest = next(iter(kept))
-            if kept[oldest] >= self._horizon:
-                return
-            del kept[oldest]
+    def undo(self) -> None:
+        """As it was at `begin`."""
+        if self._before is None:
+            return
+        accepted, rejected, duplicates, watermark = self._before
+        self.count(accepted, rejected, duplicates, watermark)
+        self.event_ids.undo()
+        self._before = None
+
+    def count(self, accepted: int, rejected: int, duplicates: int, watermark: int) -> None:
+        """Become a guard that has counted this much."""
+        self.accepted, self.rejected, self.duplicates = accepted, rejected, duplicates
+        self._move_watermark(watermark)
+
+    def _move_watermark(self, watermark: int) -> None:
+        self.watermark = watermark
+        self._horizon = watermark - self._lateness_ms
 
     def _refuse(self, reason: Reason, ts: int, where: str, other: int) -> None:
         self.rejected += 1

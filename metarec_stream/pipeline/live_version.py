@@ -144,9 +144,14 @@ class LiveVersion(Generic[Slow]):
 
     def forget(self, users: list[int]) -> None:
         """These rows have no fast weights any more."""
+        users = [user for user in users if user < len(self._fast.version)]
         self._fast.version[users] = -1
-        for weights in self._own:
-            weights[users] = 0.0
+        for weights in (self._fast.values, self._fast.time, *self._own):
+            weights[users] = 0
+
+    def distrust(self, users: NDArray[np.int64]) -> None:
+        """The rings of these rows changed behind their fast weights: rebuilt at the next touch."""
+        self._fast.version[users[users < len(self._fast.version)]] = -1
 
     def refresh(self, users: NDArray[np.int64], rings: Rings, weights: NDArray[np.float32]) -> None:
         """Rebuild, from their rings, the fast weights that another version made."""

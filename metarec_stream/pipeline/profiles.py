@@ -44,6 +44,16 @@ class Profiles:
                 tokens[place, : len(known) // 2] = np.frombuffer(known, np.int16)
         self._rows.put(np.fromiter(by_row, np.int64, len(by_row)), tokens)
 
+    def forget(self, user: str, row: int) -> None:
+        """Nothing is known of a user any more, nor of the row, if it is one."""
+        self._by_user.pop(user, None)
+        if row >= 0 and len(self._rows):
+            self._rows.put(np.array([row]), np.full((1, MOST_TOKENS), NO_TOKEN, np.int16))
+
+    def knows(self, user: str) -> bool:
+        """Whether the user has a profile."""
+        return user in self._by_user
+
     def of(self, rows: NDArray[np.int64]) -> NDArray[np.int16]:
         """The tokens [rows, K] of users that were placed, -1 pads; K is 0 where nobody has any."""
         return self._rows.of(rows)

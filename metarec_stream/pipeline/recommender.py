@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import structlog
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
@@ -41,22 +40,25 @@ from metarec_stream.pipeline.adapt import (
 )
 from metarec_stream.pipeline.announced import announced_items, announced_profiles
 from metarec_stream.pipeline.answer import empty_lists
+from metarec_stream.pipeline.erasure import forget_erased, receipts_of, rows_of
 from metarec_stream.pipeline.event_weights import EventWeights
 from metarec_stream.pipeline.features import FEATURES, POPULARITY_HALF_LIVES, SITUATION
+from metarec_stream.pipeline.hard_state import HardState
 from metarec_stream.pipeline.live_version import LiveVersion, PreparedVersion
-from metarec_stream.pipeline.observe import Observed, empty_observed
+from metarec_stream.pipeline.observations import observations_of
+from metarec_stream.pipeline.observe import empty_observed
+from metarec_stream.pipeline.outcomes import OutcomeMetrics
 from metarec_stream.pipeline.prequential import PrequentialMetrics
 from metarec_stream.pipeline.profiles import Profiles
 from metarec_stream.pipeline.publish import Known, recommendations, task_blocks
 from metarec_stream.pipeline.rank import Ranked, Room, Weights, empty_room, rank_events
-from metarec_stream.pipeline.results import BatchResult, Observations
+from metarec_stream.pipeline.restore import Restore
+from metarec_stream.pipeline.results import BatchResult
 from metarec_stream.pipeline.sampling import answered_events, draw_seeds, sampled_events
 from metarec_stream.pipeline.seen import SeenItems, nothing_seen
 from metarec_stream.pipeline.slates import Slates, no_slates
 from metarec_stream.pipeline.together import asked_then_applied, of_the_events
 from metarec_stream.state.users import Users
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +80,6 @@ class RankProtocol:
 EVERY_CANDIDATE = RankProtocol()
 Prepared = PreparedVersion[ValueSumWeights]
 """A version laid out for the adapter that this recommender runs."""
-_MISPLACED = (
-    "the key is not the user id, or its partition not the one that murmur2 leads to: users may be "
-    "split over two partitions; with librdkafka set partitioner=murmur2_random"
-)
 
 
 class Recommender:
@@ -101,16 +99,19 @@ class Recommender:
         self._clock = clock
         self._seen = seen
         self._protocol = protocol
-        self._admission = Admission(settings)
         self._prequential = PrequentialMetrics(metrics)
+        self._outcomes = OutcomeMetrics(metrics, settings)
         self._weights = EventWeights(settings.events)
+        self._unwanted_kind = len(self._weights.of_kind)
+        self._weights_and_unwanted = np.append(self._weights.of_kind, np.float32(0))
         self._users = Users(settings.state.ring)
+        self.hard = HardState(settings, self._users, self._distrust)
+        self._admission = Admission(settings, self.hard.guards)
         self._profiles = Profiles(settings.value_sum.profile_buckets)
         self._soft = SoftState(settings.catalogue, POPULARITY_HALF_LIVES)
         self._adapter = ValueSum(settings.value_sum, FEATURES, len(SITUATION))
         self._live = LiveVersion(self._adapter, self._soft.items, self._users.capacity)
         self._room = self._room_for(self._soft.items.capacity)
-        self._warned_misplaced = False
         self._counted: dict[int, int] = {}
         self.input_partitions: int | None = None
         """Partitions of the input topic, where known: to count records in the wrong one."""
@@ -145,25 +146,24 @@ class Recommender:
 
     def assign(self, partition: int) -> None:
         """Start a partition with empty state."""
-        self._admission.assign(partition)
-        self._users.assign(partition)
+        self.hard.assign(partition)
 
     def drop(self, partition: int) -> None:
         """Forget a partition: its users, their fast weights, its guard."""
-        self._admission.drop(partition)
-        self._live.forget(self._users.drop(partition))
+        self._live.forget(self.hard.drop(partition))
 
     def process(self, records: Sequence[Record]) -> BatchResult:
         """Learn and rank the records, in order; what has to be sent is in the result."""
         started = self._clock.monotonic()
         decoded = self._admission.decode(records)
         started = self._lap("decode", started)
-        accepted = self._admission.admit(records, decoded, self.input_partitions)
-        self._count_outcomes(accepted)
+        accepted = self._admission.admit(records, decoded, self.input_partitions, self._counted)
+        self._outcomes.count(accepted)
         started = self._lap("guard", started)
         seeds = draw_seeds(self._settings.seed, accepted.partitions, accepted.offsets)
+        fresh = self._uncounted(accepted)
         events = self._events(
-            accepted, seeds, sampled_events(seeds, self._settings),
+            accepted, seeds, fresh & sampled_events(seeds, self._settings),
             answered_events(accepted, self._settings),
         )  # fmt: skip
         origin = np.arange(len(accepted))
@@ -171,9 +171,11 @@ class Recommender:
             events, origin = asked_then_applied(events)
         adapted = self._adapt(events)
         started = self._lap("adapt", started)
-        ranked = self._rank(events, adapted, self._slates(accepted, origin))
+        counting = self._counting_once(events, fresh[origin])
+        ranked = self._rank(counting, adapted, self._slates(accepted, origin))
         result = self._result(records, accepted, events, adapted, ranked, origin)
         self._note_counted(records)
+        forget_erased(self.hard, self._profiles)
         self._lap("rank", started)
         self._prequential.count(result.observations)
         return result
@@ -181,7 +183,7 @@ class Recommender:
     def replay(self, records: Sequence[Record]) -> None:
         """Move the state along records that were answered before; nothing is ranked or counted."""
         decoded = self._admission.decode(records)
-        accepted = self._admission.admit(records, decoded, None)
+        accepted = self._admission.admit(records, decoded, None, self._counted)
         nothing = np.zeros(len(accepted), np.bool_)
         events = self._events(accepted, np.zeros(len(accepted), np.uint64), nothing, nothing)
         adapted = self._adapt(events)
@@ -189,6 +191,23 @@ class Recommender:
         if fresh.any():
             self._rank(picked(events, fresh), adapted.of(fresh), no_slates())
         self._note_counted(records)
+        self.hard.settle()
+
+    @property
+    def has_soft_state(self) -> bool:
+        """Whether it has ever counted an event."""
+        return bool(self._counted)
+
+    def note_counted(self, partition: int, offset: int) -> None:
+        """The soft state holds the partition's records below this offset; 0 forgets that."""
+        if offset == 0:
+            self._counted.pop(partition, None)
+        else:
+            self._counted[partition] = max(offset, self._counted.get(partition, 0))
+
+    def restore(self, partition: int) -> Restore:
+        """What fills an empty partition from its changelog."""
+        return Restore(self.hard, self._soft.items, partition)
 
     def apply_items(self, records: Sequence[Record]) -> None:
         """Announce and delete items as records of the items topic say; bad ones are counted.
@@ -250,8 +269,7 @@ class Recommender:
         answered: NDArray[np.bool_],
     ) -> Events:
         """The accepted events in arrays; users and items get their numbers."""
-        places = zip(accepted.partitions, accepted.users, strict=True)
-        users = [self._users.row(partition, user) for partition, user in places]
+        users = rows_of(accepted, self.hard)
         items = [self._soft.items.number(item) for item in accepted.items]
         self._live.follow_items()
         self._profiles.place(users, accepted.users)
@@ -266,7 +284,7 @@ class Recommender:
             event=np.array(accepted.event_ids, np.uint64),
             sampled=sampled,
             answered=answered,
-            applied=np.ones(len(users), np.bool_),
+            applied=self.hard.touch(np.array(users, np.int64), accepted.offsets),
             seed=seeds,
         )
 
@@ -304,14 +322,13 @@ class Recommender:
         listed = self._settings.rank.top_k if self._protocol.lists else 0
         observed = empty_observed(observations, listed, 1 + learn.strongest + learn.random)
         lists = empty_lists(answers, self._settings.rank.top_k)
-        seen = nothing_seen()
-        if self._seen:
-            seen = self._seen.link(events.user, events.item, events.applied)
+        had = (events.user, events.item, events.applied)
+        seen = self._seen.link(*had) if self._seen else nothing_seen()
         weights = self._ranking_weights(adapted)
         rank_events(
-            events, self._weights.of_kind, adapted.steps, adapted.trail, adapted.snapshots, weights,
-            self._soft.arrays(), seen, slates, self._protocol.negatives, self._room, observed,
-            lists,
+            events, self._weights_and_unwanted, adapted.steps, adapted.trail, adapted.snapshots,
+            weights, self._soft.arrays(), seen, slates, self._protocol.negatives, self._room,
+            observed, lists,
         )  # fmt: skip
         return Ranked(observed, lists)
 
@@ -330,17 +347,30 @@ class Recommender:
     def _uncounted(self, accepted: Accepted) -> NDArray[np.bool_]:
         """Which events [n] the soft state does not hold yet.
 
-        It keeps what it learned from a partition that was given up; taken over again, only the
-        hard state is rebuilt from the events of before.
+        It keeps what it learned from a batch that was undone, or from a partition that was given
+        up: done again, or taken over again, these events move the hard state alone.
         """
         places = zip(accepted.partitions, accepted.offsets, strict=True)
         fresh = [offset >= self._counted.get(partition, 0) for partition, offset in places]
         return np.array(fresh, np.bool_)
 
+    def _counting_once(self, events: Events, fresh: NDArray[np.bool_]) -> Events:
+        """The same for ranking: what the soft state holds already passes it as nothing wanted."""
+        if fresh.all():
+            return events
+        return events._replace(
+            kind=np.where(fresh, events.kind, self._unwanted_kind).astype(np.int8)
+        )
+
+    def _distrust(self, kept: NDArray[np.int64], gone: list[int]) -> None:
+        """These users' rings went back: their fast weights follow at the next touch."""
+        self._live.distrust(kept)
+        self._live.forget(gone)
+
     def _note_counted(self, records: Sequence[Record]) -> None:
+        self.hard.passed(records)
         for record in records:
-            counted = self._counted.get(record.partition, 0)
-            self._counted[record.partition] = max(counted, record.offset + 1)
+            self.note_counted(record.partition, record.offset + 1)
 
     def _make_room(self) -> None:
         """Room to work in for every item numbered so far."""
@@ -365,9 +395,7 @@ class Recommender:
         ranked: Ranked,
         origin: NDArray[np.int64],
     ) -> BatchResult:
-        offsets: dict[int, int] = {}
-        for record in records:
-            offsets[record.partition] = record.offset + 1
+        offsets = {record.partition: record.offset + 1 for record in records}
         lists = ranked.lists._replace(event=origin[ranked.lists.event])
         asked, observed, learned = adapted, ranked.observed, ranked.observed
         if self._protocol.together:
@@ -387,54 +415,19 @@ class Recommender:
         )  # fmt: skip
         return BatchResult(
             offsets=offsets,
-            observations=_observations(observed, asked, events, accepted),
-            outputs=[*accepted.dead_letters, *answers, *tasks],
+            observations=observations_of(observed, asked, events, accepted),
+            outputs=[
+                *accepted.dead_letters,
+                *answers,
+                *tasks,
+                *receipts_of(self.hard, self._profiles),
+            ],
             answered=[accepted.timestamps[event] for event in lists.event.tolist()],
             recommendations=len(answers),
             tasks=task_events,
         )
 
-    def _count_outcomes(self, accepted: Accepted) -> None:
-        for (kind, outcome), count in accepted.outcomes.items():
-            self._metrics.events.labels(kind, outcome).inc(count)
-        for letter in accepted.dead_letters:
-            reason = dict(letter.headers)["metarec-reason"].decode()
-            self._metrics.rejected.labels(reason).inc()
-        if accepted.users:
-            sampled = min(1.0, self._settings.learn.sample_per_batch / len(accepted))
-            self._metrics.sample_share.set(min(self._settings.learn.sample, sampled))
-        if accepted.misplaced:
-            self._metrics.misplaced.inc(len(accepted.misplaced))
-            if not self._warned_misplaced:
-                self._warned_misplaced = True
-                log.warning("interaction_misplaced", where=accepted.misplaced[0], advice=_MISPLACED)
-
     def _lap(self, stage: str, started: float) -> float:
         now = self._clock.monotonic()
         self._metrics.stage_seconds.labels(stage).observe(now - started)
         return now
-
-
-def _observations(
-    observed: Observed, adapted: Adapted, events: Events, accepted: Accepted
-) -> Observations:
-    number = observed.event
-    taken = adapted.steps.before[number]
-    return Observations(
-        partition=np.array(accepted.partitions, np.int64)[number],
-        offset=np.array(accepted.offsets, np.int64)[number],
-        user=events.user[number],
-        item=events.item[number],
-        candidate=observed.candidate,
-        masked=observed.masked,
-        repeat=observed.repeat,
-        earlier=adapted.snapshots.earlier[taken],
-        greater=observed.greater,
-        equal=observed.equal,
-        candidates=observed.candidates,
-        popularity_greater=observed.popularity_greater,
-        popularity_equal=observed.popularity_equal,
-        lists=observed.lists,
-        probability=observed.probability,
-        expected=observed.expected,
-    )

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from metarec_stream.clock import Clock, SystemClock
 from metarec_stream.config import Settings
+from metarec_stream.kafka.at_least_once import AtLeastOnce
 from metarec_stream.kafka.connection import wait_for_brokers
 from metarec_stream.kafka.source import KafkaSource
 from metarec_stream.kafka.topics import ensure_topics
@@ -18,12 +19,13 @@ from metarec_stream.kafka.transaction import KafkaTransaction
 from metarec_stream.metrics import ConsumerMetrics
 from metarec_stream.service.catalogue_feed import CatalogueFeed, ProfileFeed, TopicFeed
 from metarec_stream.service.health import HealthServer, Readiness
+from metarec_stream.service.history import KafkaHistory
 from metarec_stream.service.loop import ServiceLoop
-from metarec_stream.service.replay import Replay
 from metarec_stream.service.stop import StopRequested, StopSignal
 from metarec_stream.service.versions import VersionFeed
 
 if TYPE_CHECKING:
+    from metarec_stream.pipeline.checkpoint import Checkpoints
     from metarec_stream.pipeline.recommender import Recommender
 
 CATCH_UP_PAUSE_S = 0.02
@@ -43,7 +45,7 @@ def run_consumer(settings: Settings) -> int:
     )
     http = HealthServer(settings.http.host, settings.http.port, registry, readiness)
     try:
-        with StopSignal() as stop, http:
+        with StopSignal(settings.service.grace_s) as stop, http:
             _ConsumerProcess(settings, ConsumerMetrics(registry), readiness, stop).run()
     except StopRequested:
         pass
@@ -78,10 +80,10 @@ class _ConsumerProcess:
             loop = ServiceLoop(
                 settings=self._settings,
                 recommender=recommender,
+                checkpoints=self._checkpoints(recommender),
                 versions=versions,
                 catalogue=catalogue,
                 profiles=profiles,
-                replay=Replay(self._settings, self._note_hole).chunks,
                 readiness=self._readiness,
                 metrics=self._metrics,
                 clock=self._clock,
@@ -89,10 +91,15 @@ class _ConsumerProcess:
             )
             self._catch_up(versions, (catalogue, profiles), loop)
             self._stop.defer()
-            transaction = parts.enter_context(closing(KafkaTransaction(self._settings)))
             source = parts.enter_context(closing(KafkaSource(self._settings, loop.on_rebalance)))
+            transaction = parts.enter_context(closing(self._transaction(source)))
+            history = parts.enter_context(
+                closing(
+                    KafkaHistory(self._settings, transaction.transactional_id, source.committed)
+                )
+            )
             log.info("serving", transactional_id=transaction.transactional_id)
-            loop.run(source, transaction)
+            loop.run(source, transaction, history)
 
     def _reach_brokers(self) -> int:
         """Returns the input topic's partitions."""
@@ -120,6 +127,18 @@ class _ConsumerProcess:
         log.info("kernels_compiled", seconds=round(self._clock.monotonic() - started, 3))
         return recommender
 
+    def _transaction(self, source: KafkaSource) -> KafkaTransaction | AtLeastOnce:
+        if self._settings.kafka.guarantee == "at-least-once":
+            from metarec_stream.state.header import HEADER_KEY
+
+            return AtLeastOnce(self._settings, HEADER_KEY, source.commit)
+        return KafkaTransaction(self._settings)
+
+    def _checkpoints(self, recommender: Recommender) -> Checkpoints:
+        from metarec_stream.pipeline.checkpoint import Checkpoints
+
+        return Checkpoints(recommender.hard, recommender.items, self._metrics, self._clock)
+
     def _catch_up(
         self, versions: VersionFeed, feeds: tuple[TopicFeed, ...], loop: ServiceLoop
     ) -> None:
@@ -132,10 +151,3 @@ class _ConsumerProcess:
             loop.between_batches()
             time.sleep(CATCH_UP_PAUSE_S)
         loop.between_batches()
-
-    def _note_hole(self, partition: int, records: int) -> None:
-        """Retention has taken the beginning: the state is rebuilt from what is left."""
-        topic = self._settings.topics.interactions
-        self._metrics.degraded.labels("replay-hole").set(1)
-        self._readiness.note(f"replay-hole-{partition}", f"{records} records are gone by retention")
-        log.warning("replay_hole", topic=topic, partition=partition, records=records)

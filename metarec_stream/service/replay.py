@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import structlog
 from kafka import KafkaConsumer, TopicPartition
@@ -12,13 +12,17 @@ from kafka.errors import KafkaError
 from metarec_stream.config import Settings
 from metarec_stream.contract.transport import Record
 from metarec_stream.errors import Fatal
+from metarec_stream.kafka.rights import Right, advice
 from metarec_stream.kafka.source import reading_options
 
-POLL_MS = 200
+POLL_MS = 50
+MOST_RECORDS = 2_000
+"""Of one slice: the partitions that flow wait for it."""
 OFFSETS_LIMIT_MS = 10_000
 MOST_BUFFERED = 200_000
 """Records held back for the order of time; beyond, that order gives way."""
 REPORT_EVERY_S = 5.0
+_OTHERWISE = "check the brokers, then start this process again"
 
 log = structlog.get_logger()
 
@@ -64,64 +68,72 @@ class TimeMerge:
 class Replay:
     """Reads the input topic with a consumer of its own, outside the group."""
 
-    def __init__(self, settings: Settings, on_hole: Callable[[int, int], None]) -> None:
-        """`on_hole(partition, records)`: retention has taken the partition's first records."""
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._topic = settings.topics.interactions
-        self._on_hole = on_hole
+        self._asking: KafkaConsumer | None = None
 
-    def chunks(self, until: Mapping[int, int]) -> Iterator[list[Record]]:
-        """The records below each partition's offset in `until`, roughly in the order of time.
+    def span(self, partition: int) -> tuple[int, int]:
+        """The first offset that is kept, and the one after the last. Raises Fatal."""
+        place = TopicPartition(self._topic, partition)
+        try:
+            if self._asking is None:
+                self._asking = KafkaConsumer(**reading_options(self._settings), group_id=None)
+            first = self._asking.beginning_offsets([place], OFFSETS_LIMIT_MS)[place]
+            return int(first), int(self._asking.end_offsets([place], OFFSETS_LIMIT_MS)[place])
+        except KafkaError as error:
+            raise self._refused({partition: 0}, error) from error
+
+    def close(self) -> None:
+        """Give the connection back that `span` has opened."""
+        if self._asking is not None:
+            self._asking.close()
+            self._asking = None
+
+    def chunks(self, spans: Mapping[int, tuple[int, int]]) -> Iterator[list[Record]]:
+        """The records from each partition's first offset to below its end, roughly in the order
+        of time, in slices that may be empty.
 
         Raises Fatal if the brokers hand out nothing for `kafka.connect_timeout_s`.
         """
-        until = {partition: end for partition, end in until.items() if end > 0}
-        if not until:
+        spans = {number: span for number, span in spans.items() if span[0] < span[1]}
+        if not spans:
             return
+        until = {number: end for number, (_, end) in spans.items()}
         consumer = KafkaConsumer(**reading_options(self._settings), group_id=None)
         try:
-            yield from self._read(consumer, until)
+            yield from self._read(consumer, spans, until)
         except KafkaError as error:
-            raise self._failed(until, str(error) or type(error).__name__) from error
+            raise self._refused(until, error) from error
         finally:
             consumer.close()
 
-    def _read(self, consumer: KafkaConsumer, until: Mapping[int, int]) -> Iterator[list[Record]]:
-        progress = _Progress(self._topic, self._start(consumer, until), until)
+    def _read(
+        self, consumer: KafkaConsumer, spans: Mapping[int, tuple[int, int]], until: dict[int, int]
+    ) -> Iterator[list[Record]]:
+        first = {number: begin for number, (begin, _) in spans.items()}
+        consumer.assign([TopicPartition(self._topic, number) for number in sorted(spans)])
+        for number, begin in first.items():
+            consumer.seek(TopicPartition(self._topic, number), begin)
+        progress = _Progress(self._topic, first, until)
         merge = TimeMerge(list(until))
         heard = time.monotonic()
         left = set(until)
         while left:
-            taken = consumer.poll(timeout_ms=POLL_MS, max_records=MOST_BUFFERED // 20)
+            taken = consumer.poll(timeout_ms=POLL_MS, max_records=MOST_RECORDS)
             for partition, records in taken.items():
                 for record in records:
                     if record.offset < until[partition.partition]:
                         merge.add(record)
             moved = progress.note(self._positions(consumer, left))
-            for partition in sorted(left):
-                if progress.positions[partition] >= until[partition]:
-                    merge.finish(partition)
-                    left.discard(partition)
+            for number in sorted(left):
+                if progress.positions[number] >= until[number]:
+                    merge.finish(number)
+                    left.discard(number)
             yield merge.release()
             heard = time.monotonic() if moved else heard
             if time.monotonic() - heard > self._settings.kafka.connect_timeout_s:
                 raise self._failed(until, "no record came")
-
-    def _start(self, consumer: KafkaConsumer, until: Mapping[int, int]) -> dict[int, int]:
-        """Assign and go to the beginning; returns each partition's first offset."""
-        partitions = [TopicPartition(self._topic, number) for number in sorted(until)]
-        consumer.assign(partitions)
-        begins = consumer.beginning_offsets(partitions, OFFSETS_LIMIT_MS)
-        ends = consumer.end_offsets(partitions, OFFSETS_LIMIT_MS)
-        for partition in partitions:
-            if until[partition.partition] > ends[partition]:
-                raise self._recreated(partition, until[partition.partition], ends[partition])
-        first = {partition.partition: int(begins[partition]) for partition in partitions}
-        for partition in partitions:
-            consumer.seek(partition, first[partition.partition])
-            if first[partition.partition] > 0:
-                self._on_hole(partition.partition, first[partition.partition])
-        return first
 
     def _positions(self, consumer: KafkaConsumer, left: set[int]) -> dict[int, int]:
         """Positions pass transaction markers, where an offset of a record would stop before."""
@@ -133,18 +145,13 @@ class Replay:
         }
         return {number: int(position) for number, position in found.items() if position is not None}
 
-    def _recreated(self, partition: TopicPartition, committed: int, end: int) -> Fatal:
-        return Fatal(
-            f"the group {self._settings.kafka.group} has committed offset {committed} of "
-            f"{self._topic}/{partition.partition}, which ends at {end}: the topic was made anew; "
-            "delete the group's offsets of it, or set another kafka.group, then start again"
-        )
+    def _refused(self, until: Mapping[int, int], error: KafkaError) -> Fatal:
+        what = advice(error, [Right("Read", "topic", self._topic)], _OTHERWISE)
+        return self._failed(until, str(error) or type(error).__name__, what)
 
-    def _failed(self, until: Mapping[int, int], why: str) -> Fatal:
+    def _failed(self, until: Mapping[int, int], why: str, what: str = _OTHERWISE) -> Fatal:
         where = ", ".join(f"{self._topic}/{partition} to {end}" for partition, end in until.items())
-        return Fatal(
-            f"replaying {where} failed ({why}): check the brokers, then start this process again"
-        )
+        return Fatal(f"replaying {where} failed ({why}): {what}")
 
 
 class _Progress:

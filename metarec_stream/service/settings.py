@@ -34,3 +34,11 @@ class DataSettings(Section):
 
     dir: str | None = None
     """Folder of the public data sets."""
+
+
+class ServiceSettings(Section):
+    """How the consumer's process ends."""
+
+    grace_s: float = Field(25.0, gt=0, le=3_600)
+    """After SIGTERM the process finishes its batch, checkpoints, commits and leaves; what takes
+    longer than this is cut short, as a crash would. Keep it below the supervisor's own limit."""

@@ -18,7 +18,8 @@ BUSY_S = 0.2
 
 def test_notes_come_out_once_and_in_order() -> None:
     """What was lost is not taken for revoked, and an empty change is none."""
-    notes = RebalanceNotes()
+    paused: list[TopicPartition] = []
+    notes = RebalanceNotes(paused.extend)
     first, second = TopicPartition("t", 1), TopicPartition("t", 0)
 
     async def rebalance() -> None:
@@ -27,6 +28,7 @@ def test_notes_come_out_once_and_in_order() -> None:
         await notes.on_partitions_lost({second})
 
     asyncio.run(rebalance())
+    assert set(paused) == {first, second}
     assert notes.drain() == [Rebalance("assigned", (0, 1)), Rebalance("lost", (0,))]
     assert notes.drain() == []
 

@@ -90,7 +90,7 @@ def test_missing_topics_are_created(settings: Settings, admin: KafkaAdminClient)
     assert {name: counts[name] for name in settings.topics.partitioned()} == dict.fromkeys(
         settings.topics.partitioned(), 2
     )
-    assert [counts[name] for name in settings.topics.single()] == [1, 1, 1]
+    assert [counts[name] for name in settings.topics.single()] == [1, 1, 1, 1]
     compacted = {
         name
         for name in names(settings)

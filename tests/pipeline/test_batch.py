@@ -17,7 +17,8 @@ from metarec_stream.memory.log import MemoryLog, MemoryRecord
 from metarec_stream.memory.source import MemorySource
 from metarec_stream.memory.transaction import MemoryTransaction
 from metarec_stream.metrics import ConsumerMetrics
-from metarec_stream.pipeline.batch import fitting, run_batch
+from metarec_stream.pipeline.batch import run_batch
+from metarec_stream.pipeline.fitting import fitting
 from metarec_stream.pipeline.results import BatchResult
 from tests.stream import no_observations
 
@@ -144,11 +145,11 @@ def test_an_abort_that_fails_does_not_hide_the_cause() -> None:
 
 
 def test_a_stale_member_is_refused_before_it_sends() -> None:
-    """Another member took the group over after the poll."""
+    """Another member took the group over after the poll; without undo that is the end."""
     bench = Bench()
     bench.post(b"a")
     MemorySource(bench.log, INPUT)
-    with pytest.raises(Fatal, match="stale"):
+    with pytest.raises(Fatal, match="cannot be undone"):
         bench.run()
     assert bench.steps == ["process", "begin", "offsets", "abort"]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, Literal, cast
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -13,14 +14,17 @@ from metarec_stream.config import Settings
 from metarec_stream.contract.transport import Output, Record
 from metarec_stream.errors import Fatal
 from metarec_stream.kafka.rebalance import Rebalance
-from metarec_stream.memory.log import MemoryLog, MemoryRecord
+from metarec_stream.memory.history import MemoryHistory
+from metarec_stream.memory.log import MemoryLog
 from metarec_stream.memory.source import MemorySource
 from metarec_stream.memory.transaction import MemoryTransaction
 from metarec_stream.metrics import ConsumerMetrics
+from metarec_stream.pipeline.batch import Forgetful
+from metarec_stream.pipeline.hard_state import Progress
 from metarec_stream.pipeline.results import BatchResult
 from metarec_stream.service.health import Readiness
 from metarec_stream.service.loop import ServiceLoop
-from metarec_stream.service.stop import StopRequested, StopSignal
+from metarec_stream.service.stop import StopSignal
 from tests.stream import no_observations
 
 SETTINGS = Settings()
@@ -53,15 +57,22 @@ class Recommender:
     """Writes down what it is asked for."""
 
     meta_version = 7
+    has_soft_state = True
 
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
+        self.hard = SimpleNamespace(progress={}, settings_hash=b"")
 
     def assign(self, partition: int) -> None:
+        self.hard.progress[partition] = Progress()
         self.asked.append(("assign", partition))
 
     def drop(self, partition: int) -> None:
+        del self.hard.progress[partition]
         self.asked.append(("drop", partition))
+
+    def restore(self, partition: int) -> SimpleNamespace:
+        return SimpleNamespace(take=lambda records: None, finish=lambda: None, rows=0)
 
     def replay(self, records: Sequence[Record]) -> None:
         self.asked.append(("replay", [record.value for record in records]))
@@ -84,6 +95,12 @@ class Recommender:
         self.asked.append(("export",))
 
 
+class Checkpoints(Forgetful):
+    """Knows whether all partitions were to be written in the end."""
+
+    every_partition = False
+
+
 class Member(MemorySource):
     """A member of a group; stops the loop after some polls."""
 
@@ -94,6 +111,7 @@ class Member(MemorySource):
         self.settled = True
         self.owned = frozenset({0})
         self.changes: list[Rebalance] = []
+        self.held: set[int] = set()
 
     def more(self, polls: int) -> None:
         self._polls = polls
@@ -105,11 +123,14 @@ class Member(MemorySource):
         self._bench.clock.advance(600)
         records = super().poll(timeout_ms, max_records)
         while self.changes:
-            self._bench.loop.on_rebalance(self.changes.pop(0))
-        return records
+            change = self.changes.pop(0)
+            self.held.update(change.partitions if change.kind == "assigned" else ())
+            self._bench.loop.on_rebalance(change)
+        return [record for record in records if record.partition not in self.held]
 
-    def committed(self, partition: int) -> int | None:
-        return self._bench.log.committed("metarec", INPUT, partition)
+    def resume(self, partition: int, offset: int) -> None:
+        self.held.discard(partition)
+        super().resume(partition, offset)
 
 
 class Bench:
@@ -123,14 +144,14 @@ class Bench:
         self.versions, self.catalogue, self.profiles = Feed(), Feed(), Feed()
         self.readiness = Readiness(partitions="not yet")
         self.stop = StopSignal()
-        self.replayed: list[dict[int, int]] = []
+        self.checkpoints = Checkpoints()
         self.loop = ServiceLoop(
             settings=SETTINGS,
             recommender=cast(Any, self.recommender),
+            checkpoints=cast(Any, self.checkpoints),
             versions=cast(Any, self.versions),
             catalogue=cast(Any, self.catalogue),
             profiles=cast(Any, self.profiles),
-            replay=self._replay,
             readiness=self.readiness,
             metrics=ConsumerMetrics(self.registry),
             clock=self.clock,
@@ -141,34 +162,29 @@ class Bench:
         self.log.append(Output(INPUT, 0, b"user", value))
 
     def run(self, member: Member) -> None:
-        self.loop.run(member, MemoryTransaction(self.log, INPUT))
+        history = MemoryHistory(self.log, INPUT, SETTINGS.topics.state, "metarec")
+        self.loop.run(member, MemoryTransaction(self.log, INPUT), history)
 
     def lag(self) -> float | None:
         return self.registry.get_sample_value("metarec_lag_records", {"partition": "0"})
 
-    def _replay(self, until: Mapping[int, int]) -> Iterator[list[Record]]:
-        self.replayed.append(dict(until))
-        for value in (b"one", b"two"):
-            yield [MemoryRecord(INPUT, 0, 0, 0, None, value)]
 
-
-def test_a_partition_is_rebuilt_before_its_records_are_processed() -> None:
+def test_a_partition_is_restored_before_its_records_are_processed() -> None:
     """Assigned and polled at once: the state comes first, up to the committed offset."""
     bench = Bench()
-    for value in (b"old", b"old", b"new"):
+    for value in (b"old", b"older", b"new"):
         bench.post(value)
     bench.log.commit("metarec", INPUT, {0: 2})
     member = Member(bench, polls=2)
     member.changes.append(Rebalance("assigned", (0,)))
     assert not bench.readiness.ready
     bench.run(member)
-    assert bench.replayed == [{0: 2}]
-    assert bench.recommender.asked[:4] == [
+    assert bench.recommender.asked[:3] == [
         ("assign", 0),
-        ("replay", [b"one"]),
-        ("replay", [b"two"]),
+        ("replay", [b"old", b"older"]),
         ("process", [b"new"]),
     ]
+    assert bench.checkpoints.every_partition
     assert bench.readiness.ready
 
 
@@ -198,22 +214,17 @@ def test_gauges_are_brought_up_to_date_about_once_a_second() -> None:
     assert bench.lag() == 0
 
 
-def test_a_revoked_partition_is_forgotten_with_its_lag() -> None:
-    """A gauge that is left behind would go on being scraped."""
+@pytest.mark.parametrize("kind", ["revoked", "lost"])
+def test_a_partition_that_goes_is_forgotten_with_its_lag(kind: Literal["revoked", "lost"]) -> None:
+    """A gauge that is left behind would go on being scraped; the process lives on."""
     bench = Bench()
     member = Member(bench, polls=3)
     member.changes = [Rebalance("assigned", (0,))]
     bench.run(member)
     assert bench.lag() == 0
-    bench.loop.on_rebalance(Rebalance("revoked", (0,)))
+    bench.loop.on_rebalance(Rebalance(kind, (0,)))
     assert bench.recommender.asked[-1] == ("drop", 0)
     assert bench.lag() is None
-
-
-def test_a_lost_partition_ends_the_process() -> None:
-    """Somebody else owns it already: what is in memory may be stale."""
-    with pytest.raises(Fatal, match=r"partitions \[0\] of interactions .*session_timeout_ms"):
-        Bench().loop.on_rebalance(Rebalance("lost", (0,)))
 
 
 def test_a_member_without_partitions_is_ready_and_says_so() -> None:
@@ -239,17 +250,6 @@ def test_a_member_that_is_still_joining_is_not_ready() -> None:
     member.owned, member.settled = frozenset(), False
     bench.run(member)
     assert bench.readiness.report()["reasons"] == {"partitions": "joining the group metarec"}
-
-
-def test_a_stop_during_a_replay_ends_it() -> None:
-    """A replay may take minutes; nothing is lost by leaving it."""
-    bench = Bench()
-    member = Member(bench, polls=1)
-    member.changes.append(Rebalance("assigned", (0,)))
-    bench.post(b"a")
-    with pytest.raises(StopRequested):
-        bench.run(member)
-    assert bench.recommender.asked == [("assign", 0)]
 
 
 def test_a_thread_that_failed_ends_the_process() -> None:

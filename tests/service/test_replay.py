@@ -11,7 +11,6 @@ from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
 from metarec_stream.config import Settings
 from metarec_stream.contract.transport import Record
-from metarec_stream.errors import Fatal
 from metarec_stream.kafka.connection import client_options
 from metarec_stream.kafka.topics import ensure_topics
 from metarec_stream.memory.log import MemoryRecord
@@ -90,38 +89,29 @@ def posted(settings: Settings) -> Settings:
     return settings
 
 
-def read(settings: Settings, until: dict[int, int]) -> tuple[list[Record], dict[int, int]]:
-    """What a replay hands out, and the holes that it found."""
-    holes: dict[int, int] = {}
-    replay = Replay(settings, holes.__setitem__)
-    return [each for chunk in replay.chunks(until) for each in chunk], holes
+def read(settings: Settings, spans: dict[int, tuple[int, int]]) -> list[bytes | None]:
+    """What a replay hands out."""
+    return [each.value for chunk in Replay(settings).chunks(spans) for each in chunk]
 
 
-def test_a_replay_ends_at_the_committed_offsets(posted: Settings) -> None:
-    """Several partitions are merged by time; what nobody has committed is left to the batches."""
-    records, holes = read(posted, {0: 6, 1: 3})
-    expected = [b"0", b"1", b"2", b"3", b"4", b"5", b"6", b"8", b"10"]
-    assert [each.value for each in records] == expected
-    assert holes == {}
+def test_a_replay_reads_from_an_offset_to_below_another(posted: Settings) -> None:
+    """Several partitions are merged by time."""
+    expected = [b"3", b"4", b"5", b"6", b"8", b"10"]
+    assert read(posted, {0: (2, 6), 1: (1, 3)}) == expected
 
 
-def test_a_group_that_has_committed_nothing_replays_nothing(posted: Settings) -> None:
-    """Everything is still to be processed."""
-    assert read(posted, {0: 0, 1: 0}) == ([], {})
+def test_nothing_is_read_of_an_empty_span(posted: Settings) -> None:
+    """Nor is anything waited for."""
+    assert read(posted, {0: (0, 0), 1: (5, 4)}) == []
 
 
-def test_what_retention_has_taken_is_reported(posted: Settings) -> None:
-    """The replay goes on from what is there, and says how many records are gone."""
+def test_the_span_is_what_retention_has_left(posted: Settings) -> None:
+    """First offset and the one after the last."""
     topic = posted.topics.interactions
+    replay = Replay(posted)
+    assert replay.span(0) == (0, 10)
     with KafkaAdminClient(**client_options(posted.kafka)) as admin:
         admin.delete_records({TopicPartition(topic, 0): 4})
-    records, holes = read(posted, {0: 6})
-    assert [each.value for each in records] == [b"8", b"10"]
-    assert holes == {0: 4}
-    assert read(posted, {0: 2}) == ([], {0: 4})
-
-
-def test_a_committed_offset_beyond_the_end_is_fatal(posted: Settings) -> None:
-    """The topic was made anew: starting over would learn nothing twice, but nobody asked for it."""
-    with pytest.raises(Fatal, match=f"{posted.topics.interactions}/1, which ends at 10"):
-        read(posted, {1: 11})
+    assert replay.span(0) == (4, 10)
+    assert replay.span(1) == (0, 10)
+    replay.close()

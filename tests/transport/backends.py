@@ -11,6 +11,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from metarec_stream.config import Settings
 from metarec_stream.contract.transport import Headers, Output, Record, Source, Transaction
 from metarec_stream.kafka.connection import client_options
+from metarec_stream.kafka.rebalance import Rebalance
 from metarec_stream.kafka.source import KafkaSource, reading_options
 from metarec_stream.kafka.topics import ensure_topics
 from metarec_stream.kafka.transaction import KafkaTransaction
@@ -76,7 +77,7 @@ class KafkaBackend:
     """The real broker; a new source takes the group over from the one before."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings.model_copy(update={"instance_id": "one"})
+        self.settings = settings
         ensure_topics(self.settings)
         self._input = settings.topics.interactions
         self._producer = KafkaProducer(**client_options(settings.kafka), acks="all")
@@ -93,12 +94,18 @@ class KafkaBackend:
     def source(self) -> Source:
         while self._sources:
             self._sources.pop().close()
-        source = KafkaSource(self.settings, lambda change: None)
+
+        def flow(change: Rebalance) -> None:
+            for partition in change.partitions if change.kind == "assigned" else ():
+                source.resume(partition, source.committed(partition) or 0)
+
+        source = KafkaSource(self.settings, flow)
         self._sources.append(source)
         return source
 
     def transaction(self) -> Transaction:
-        transaction = KafkaTransaction(self.settings)
+        named = self.settings.model_copy(update={"instance_id": "one"})
+        transaction = KafkaTransaction(named)
         self._transactions.append(transaction)
         return transaction
 
@@ -122,8 +129,8 @@ class KafkaBackend:
         self._producer.close(timeout=5)
 
 
-def wait_until(condition: Callable[[], bool], limit_s: float = LIMIT_S) -> None:
-    """Return once the condition holds; fail the test after the limit."""
+def wait_until(condition: Callable[[], object], limit_s: float = LIMIT_S) -> None:
+    """Return once the condition holds, or gives something; fail the test after the limit."""
     deadline = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < deadline, f"waited {limit_s} s in vain"

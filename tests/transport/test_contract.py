@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from metarec_stream.config import Settings
-from metarec_stream.contract.transport import Output, Record, Source
+from metarec_stream.contract.transport import Aborted, Output, Record, Source
 from metarec_stream.errors import Fatal
 from tests.transport.backends import LIMIT_S, Backend, KafkaBackend, MemoryBackend, wait_until
 
@@ -137,7 +137,7 @@ def test_offsets_of_a_member_that_was_replaced_are_refused(backend: Backend) -> 
     stale = source.group_metadata()
     take(backend.source(), 1)
     transaction.begin()
-    with pytest.raises(Fatal, match="start"):
+    with pytest.raises(Aborted):
         transaction.send_offsets({0: 1}, stale)
     transaction.abort()
     assert backend.committed()[0] is None
@@ -156,6 +156,40 @@ def test_a_later_producer_with_the_same_id_fences_the_earlier(backend: Backend) 
     later.send(output(backend, 0, b"later"))
     later.commit()
     assert answers(backend) == [(0, b"later")]
+
+
+def test_a_renewed_producer_settles_what_was_open(backend: Backend) -> None:
+    """Nothing of the open transaction shows, the offsets are known, and the next one goes on."""
+    backend.post(0, b"k", b"a")
+    source, transaction = backend.source(), backend.transaction()
+    take(source, 1)
+    transaction.begin()
+    transaction.send_offsets({0: 1}, source.group_metadata())
+    transaction.send(output(backend, 0, b"never"))
+    transaction.renew()
+    assert source.committed(0) is None
+    transaction.begin()
+    transaction.send_offsets({0: 1}, source.group_metadata())
+    transaction.send(output(backend, 0, b"later"))
+    transaction.commit()
+    assert source.committed(0) == 1
+    assert answers(backend) == [(0, b"later")]
+
+
+def test_a_rewound_member_reads_again_from_the_committed_offset(backend: Backend) -> None:
+    """From where it says, as long as the group has committed nothing."""
+    for value in (b"a", b"b", b"c"):
+        backend.post(0, b"k", value)
+    source, transaction = backend.source(), backend.transaction()
+    take(source, 3)
+    assert source.owns(0)
+    source.rewind({0: 1})
+    assert values(take(source, 2)) == [b"b", b"c"]
+    transaction.begin()
+    transaction.send_offsets({0: 2}, source.group_metadata())
+    transaction.commit()
+    source.rewind({0: 0})
+    assert values(take(source, 1)) == [b"c"]
 
 
 def test_lag_is_what_lies_between_position_and_end(backend: Backend) -> None:

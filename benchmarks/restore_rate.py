@@ -1,0 +1,124 @@
+"""Users restored a second of one core, beside a plain decode of the same changelog rows.
+
+The rows are in memory: what reading them from the brokers costs comes on top.
+
+Rows are made up: rings of 1 to 2 x `--events` events on items that few like and few that many do.
+Both passes see the same slices, in turns; the median over the rounds is printed.
+
+    .venv/bin/python -m benchmarks.restore_rate --users 100000 --events 20 --rounds 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from prometheus_client import CollectorRegistry
+
+from metarec_stream.clock import SystemClock
+from metarec_stream.config import Settings
+from metarec_stream.contract.transport import Record
+from metarec_stream.kafka.changelog import MOST_RECORDS
+from metarec_stream.memory.log import MemoryRecord
+from metarec_stream.metrics import ConsumerMetrics
+from metarec_stream.pipeline.recommender import Recommender
+from metarec_stream.state.digest import Digest
+from metarec_stream.state.header import HEADER_KEY, Header, encode_header
+from metarec_stream.state.rings import Rings, empty_rings
+from metarec_stream.state.row import decode_row, encode_rows, user_key
+
+ITEMS = 20_000
+NOW_MS = 1_700_000_000_000
+
+
+def made_up_rings(users: int, events: int, ring: int, seed: int) -> Rings:
+    """Rings of different lengths, their events in order of time."""
+    random = np.random.default_rng(seed)
+    rings = empty_rings(users, ring)
+    rings.length[:] = np.minimum(random.integers(1, 2 * events + 1, users), ring)
+    rings.accepted[:] = rings.length
+    rings.wanted[:] = rings.length
+    rings.item[:] = np.minimum(random.zipf(1.3, rings.item.shape), ITEMS) - 1
+    rings.kind[:] = random.integers(0, 4, rings.kind.shape)
+    rings.time[:] = NOW_MS - np.cumsum(random.integers(0, 86_400_000, rings.time.shape), axis=1)
+    rings.event[:] = random.integers(1, 1 << 63, rings.event.shape, np.uint64)
+    return rings
+
+
+def changelog_of(settings: Settings, users: int, events: int) -> list[MemoryRecord]:
+    """The records of a changelog: a row for each user, then the header."""
+    rings = made_up_rings(users, events, settings.state.ring, settings.seed)
+    rows = np.arange(users)
+    names = [f"item {number}" for number in range(ITEMS)]
+    values = encode_rows(rings, rows, rows, names, list(settings.events.table()))
+    keys = [user_key(f"user-{row:09d}") for row in range(users)]
+    pairs = list(zip(keys, values, strict=True))
+    header = Header(
+        offset=users, accepted=int(rings.accepted.sum()), rejected=0, duplicates=0,
+        watermark=NOW_MS, first_id=0, next_id=0, users=users, segments=0,
+        digest=Digest.of(pairs).to_bytes(), settings=bytes(8),
+    )  # fmt: skip
+    pairs.append((HEADER_KEY, encode_header(header)))
+    return [
+        MemoryRecord("state", 0, offset, NOW_MS, key, value, ())
+        for offset, (key, value) in enumerate(pairs)
+    ]
+
+
+def restore(settings: Settings, slices: Sequence[Sequence[Record]]) -> None:
+    """Into a new process's hard state, checked against the header."""
+    metrics = ConsumerMetrics(CollectorRegistry())
+    recommender = Recommender(settings, metrics, SystemClock())
+    recommender.assign(0)
+    filling = recommender.restore(0)
+    for each in slices:
+        filling.take(each)
+    filling.finish()
+
+
+def decode(slices: Sequence[Sequence[Record]]) -> None:
+    """Each row into its fields, and no further."""
+    for each in slices:
+        for record in each:
+            if record.key != HEADER_KEY:
+                decode_row(record.value or b"", "the benchmark")
+
+
+def seconds_of(work: Callable[[], None]) -> float:
+    """Seconds of one core that it takes: others on the machine do not count."""
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+def main() -> None:
+    """Run the rounds and print JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--users", type=int, default=100_000)
+    parser.add_argument("--events", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    settings = Settings()
+    records = changelog_of(settings, arguments.users, arguments.events)
+    slices = [records[at : at + MOST_RECORDS] for at in range(0, len(records), MOST_RECORDS)]
+    megabytes = sum(len(each.key or b"") + len(each.value or b"") for each in records) / 1e6
+    taken: dict[str, list[float]] = {"decode": [], "restore": []}
+    for _ in range(arguments.rounds):
+        taken["decode"].append(seconds_of(lambda: decode(slices)))
+        taken["restore"].append(seconds_of(lambda: restore(settings, slices)))
+    rates = {
+        name: {
+            "users_per_second": round(arguments.users / statistics.median(each)),
+            "megabytes_per_second": round(megabytes / statistics.median(each), 1),
+        }
+        for name, each in taken.items()
+    }
+    print(json.dumps({"users": arguments.users, "megabytes": round(megabytes, 1), **rates}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""The changelog of the state: whether it is settled, and all of it, in slices."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+
+from metarec_stream.config import Settings
+from metarec_stream.contract.transport import Record
+from metarec_stream.errors import Fatal
+from metarec_stream.kafka.rights import Right, advice
+from metarec_stream.kafka.source import reading_options
+
+POLL_MS = 50
+OFFSETS_LIMIT_MS = 10_000
+MOST_RECORDS = 500
+
+
+class Changelog:
+    """Reads partitions of the state topic with consumers of its own, outside any group."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._topic = settings.topics.state
+        self._committed: KafkaConsumer | None = None
+        self._uncommitted: KafkaConsumer | None = None
+
+    def settled(self, partition: int) -> bool:
+        """Whether no transaction is open on it: its committed end is its end. Raises Fatal."""
+        place = TopicPartition(self._topic, partition)
+        try:
+            return self._end(self._reader(), place) == self._end(self._watcher(), place)
+        except KafkaError as error:
+            raise self._failed(partition, error) from error
+
+    def read(self, partition: int) -> Iterator[Sequence[Record]]:
+        """All records up to its committed end as of now, in slices that may be empty.
+
+        Raises Fatal if the brokers hand out nothing for `kafka.connect_timeout_s`.
+        """
+        place = TopicPartition(self._topic, partition)
+        try:
+            yield from self._read(self._reader(), place)
+        except KafkaError as error:
+            raise self._failed(partition, error) from error
+
+    def close(self) -> None:
+        """Give the connections back."""
+        for consumer in (self._committed, self._uncommitted):
+            if consumer is not None:
+                consumer.close()
+        self._committed = self._uncommitted = None
+
+    def _read(self, consumer: KafkaConsumer, place: TopicPartition) -> Iterator[Sequence[Record]]:
+        consumer.assign([place])
+        end = self._end(consumer, place)
+        position = int(consumer.beginning_offsets([place], OFFSETS_LIMIT_MS)[place])
+        consumer.seek(place, position)
+        heard, patience_s = time.monotonic(), self._settings.kafka.connect_timeout_s
+        while position < end:
+            polled = consumer.poll(timeout_ms=POLL_MS, max_records=MOST_RECORDS)
+            yield [each for each in polled.get(place, ()) if each.offset < end]
+            # The position passes transaction markers, where an offset of a record would stop.
+            now = int(consumer.position(place, timeout_ms=OFFSETS_LIMIT_MS) or position)
+            if now > position:
+                position, heard = now, time.monotonic()
+            elif time.monotonic() - heard > patience_s:
+                raise self._failed(place.partition, TimeoutError("no record came"))
+
+    def _reader(self) -> KafkaConsumer:
+        if self._committed is None:
+            options = {**reading_options(self._settings), "max_poll_records": MOST_RECORDS}
+            self._committed = KafkaConsumer(**options, group_id=None)
+        return self._committed
+
+    def _watcher(self) -> KafkaConsumer:
+        if self._uncommitted is None:
+            options = {**reading_options(self._settings), "isolation_level": "read_uncommitted"}
+            self._uncommitted = KafkaConsumer(**options, group_id=None)
+        return self._uncommitted
+
+    def _end(self, consumer: KafkaConsumer, place: TopicPartition) -> int:
+        return int(consumer.end_offsets([place], OFFSETS_LIMIT_MS)[place])
+
+    def _failed(self, partition: int, error: Exception) -> Fatal:
+        asked = [Right("Read", "topic", self._topic)]
+        return Fatal(
+            f"reading {self._topic}/{partition} failed ({type(error).__name__}: {error}): "
+            + advice(error, asked, "check the brokers, then start this process again")
+        )

@@ -1,0 +1,190 @@
+"""Taking partitions over: their state is restored in slices, while other partitions flow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING
+
+import structlog
+
+from metarec_stream.clock import Clock
+from metarec_stream.config import Settings
+from metarec_stream.contract.transport import History
+from metarec_stream.crash_points import crash_point
+from metarec_stream.errors import Degraded, Fatal
+from metarec_stream.metrics import ConsumerMetrics
+from metarec_stream.pipeline.soft_warm_up import SoftWarmUp
+
+if TYPE_CHECKING:
+    from metarec_stream.pipeline.recommender import Recommender
+    from metarec_stream.state.header import Header
+
+SLICE_S = 0.05
+"""How long other partitions wait for one slice; a step within it may take longer."""
+
+log = structlog.get_logger()
+
+
+class Takeover:
+    """Restores assigned partitions one after the other; all of it on the thread that calls it.
+
+    `on_restored(partition, offset)`: its records flow from this offset on.
+    `on_degraded(what, partition, text)`: the state of a partition is less than it should be.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        recommender: Recommender,
+        history: History,
+        metrics: ConsumerMetrics,
+        clock: Clock,
+        on_restored: Callable[[int, int], None],
+        on_degraded: Callable[[str, int, str], None],
+    ) -> None:
+        self._settings = settings
+        self._recommender = recommender
+        self._history = history
+        self._metrics = metrics
+        self._clock = clock
+        self._on_restored = on_restored
+        self._on_degraded = on_degraded
+        self._waiting: dict[int, float] = {}
+        self._work: Iterator[None] | None = None
+
+    @property
+    def waiting(self) -> list[int]:
+        """Partitions that are not restored yet."""
+        return list(self._waiting)
+
+    def add(self, partitions: tuple[int, ...]) -> None:
+        """Restore these, after those that wait already."""
+        self._begin_anew()
+        for partition in partitions:
+            self._waiting[partition] = self._clock.monotonic()
+        self._metrics.restoring.set(len(self._waiting))
+
+    def remove(self, partitions: tuple[int, ...]) -> None:
+        """Give these up, restored or not: their state is forgotten."""
+        if self._waiting.keys() & set(partitions):
+            self._begin_anew()
+        for partition in partitions:
+            self._waiting.pop(partition, None)
+            self._forget(partition)
+        self._metrics.restoring.set(len(self._waiting))
+
+    def step(self) -> None:
+        """Go on for about `SLICE_S`. Raises Fatal."""
+        until = self._clock.monotonic() + SLICE_S
+        while self._waiting:
+            if self._work is None:
+                self._work = self._restore_all()
+            if next(self._work, self) is self:
+                self._work = None
+            if self._clock.monotonic() >= until:
+                return
+
+    def _begin_anew(self) -> None:
+        """What is half restored is forgotten; the rest of the work follows from who waits."""
+        self._work = None
+        self._history.close()
+        for partition in self._waiting:
+            self._forget(partition)
+
+    def _forget(self, partition: int) -> None:
+        if partition in self._recommender.hard.progress:
+            self._recommender.drop(partition)
+
+    def _restore_all(self) -> Iterator[None]:
+        while not self._history.fence(list(self._waiting)):
+            yield
+        for partition in list(self._waiting):
+            while not self._history.settled(partition):
+                yield
+        if not self._recommender.has_soft_state:
+            yield from self._warm_up(list(self._waiting))
+        for partition in list(self._waiting):
+            yield from self._restore(partition)
+        self._history.close()
+
+    def _restore(self, partition: int) -> Iterator[None]:
+        committed = self._history.committed(partition) or 0
+        first, end = self._history.span(partition)
+        self._check_not_recreated(partition, committed, end)
+        self._recommender.assign(partition)
+        rows = yield from self._read_changelog(partition, first)
+        progress = self._recommender.hard.progress[partition]
+        if first > progress.offset:
+            gone = first - progress.offset
+            progress.missing += gone
+            progress.offset = first
+            self._on_degraded("replay-hole", partition, f"{gone} records are gone by retention")
+        replayed = max(0, committed - progress.offset)
+        for chunk in self._history.interactions({partition: (progress.offset, committed)}):
+            self._recommender.replay(chunk)
+            crash_point("in-restore")
+            yield
+        # A committed offset behind the state was moved by hand, or its commit came after the state.
+        progress.offset = max(progress.offset, committed)
+        progress.live = True
+        self._on_restored(partition, progress.offset)
+        self._tell(partition, rows, replayed, progress.offset)
+
+    def _read_changelog(self, partition: int, first: int) -> Generator[None, None, int]:
+        """Returns how many rows of users it held."""
+        restore = self._recommender.restore(partition)
+        for chunk in self._history.changelog(partition):
+            restore.take(chunk)
+            crash_point("in-restore")
+            yield
+        try:
+            self._note_settings(partition, restore.finish())
+        except Degraded as error:
+            if first > 0:
+                self._on_degraded("state-damaged", partition, str(error))
+                restore.salvage()
+            else:
+                log.warning("state_rebuilt", partition=partition, reason=str(error))
+                leftover = restore.keys()
+                self._recommender.drop(partition)
+                self._recommender.assign(partition)
+                self._recommender.hard.progress[partition].leftover = leftover
+        return restore.rows
+
+    def _note_settings(self, partition: int, header: Header | None) -> None:
+        if header is not None and header.settings != self._recommender.hard.settings_hash:
+            log.warning("state_was_made_under_other_settings", partition=partition)
+
+    def _warm_up(self, partitions: list[int]) -> Iterator[None]:
+        each = self._settings.catalogue.warm_up_events // len(partitions)
+        spans = {}
+        for partition in partitions:
+            committed = self._history.committed(partition) or 0
+            spans[partition] = (max(self._history.span(partition)[0], committed - each), committed)
+        warm_up = SoftWarmUp(self._recommender, partitions)
+        try:
+            for chunk in self._history.interactions(spans):
+                warm_up.take(chunk)
+                yield
+        finally:
+            warm_up.finish()
+
+    def _tell(self, partition: int, rows: int, replayed: int, offset: int) -> None:
+        seconds = self._clock.monotonic() - self._waiting.pop(partition)
+        self._metrics.restoring.set(len(self._waiting))
+        self._metrics.restored_users.inc(rows)
+        self._metrics.restore_seconds.observe(seconds)
+        log.info(
+            "partition_restored", partition=partition, users=rows, replayed=replayed,
+            offset=offset, seconds=round(seconds, 3),
+        )  # fmt: skip
+
+    def _check_not_recreated(self, partition: int, committed: int, end: int) -> None:
+        topic, group = self._settings.topics.interactions, self._settings.kafka.group
+        if committed > end:
+            raise Fatal(
+                f"the group {group} has committed offset {committed} of {topic}/{partition}, which "
+                f"ends at {end}: the topic was made anew; delete the group's offsets of it and the "
+                f"topic {self._settings.topics.state}, or set another kafka.group and "
+                "topics.state, then start again"
+            )

@@ -1,0 +1,174 @@
+"""A consumer over the in-memory log, with faults to order, and what its state should be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from prometheus_client import CollectorRegistry
+
+from metarec_stream.clock import ManualClock
+from metarec_stream.config import Settings
+from metarec_stream.contract.transport import Aborted, Output, Refused, Uncertain
+from metarec_stream.memory.history import MemoryHistory
+from metarec_stream.memory.log import MemoryLog
+from metarec_stream.memory.source import MemorySource
+from metarec_stream.memory.transaction import MemoryTransaction
+from metarec_stream.metrics import ConsumerMetrics
+from metarec_stream.pipeline.batch import Batches
+from metarec_stream.pipeline.checkpoint import Checkpoints
+from metarec_stream.pipeline.recommender import Recommender
+from metarec_stream.service.takeover import Takeover
+from metarec_stream.state.digest import Digest
+from metarec_stream.state.header import HEADER_KEY, Header, decode_header, segment_key
+from metarec_stream.state.row import encode_rows, user_key
+
+Fault = Literal[
+    "abort at offsets", "abort at send", "abort at commit", "refuse", "commit lost",
+    "commit done unheard", "crash at offsets", "crash at send", "crash before commit",
+    "crash after commit",
+]  # fmt: skip
+FAULTS: tuple[Fault, ...] = Fault.__args__  # type: ignore[attr-defined]
+
+
+class Crash(BaseException):
+    """The process is killed here."""
+
+
+class FaultyTransaction(MemoryTransaction):
+    """Fails once, in the way and at the step that `fault` says."""
+
+    fault: Fault | None = None
+
+    def send_offsets(self, offsets: Mapping[int, int], group_metadata: object) -> None:
+        super().send_offsets(offsets, group_metadata)
+        self._at("offsets")
+
+    def send(self, output: Output) -> None:
+        super().send(output)
+        self._at("send")
+
+    def commit(self) -> None:
+        if self._is("refuse"):
+            raise Refused("a record is refused")
+        if self._is("commit lost"):
+            raise Uncertain("no answer")
+        if self._is("crash before commit"):
+            raise Crash
+        self._at("commit")
+        super().commit()
+        if self._is("commit done unheard"):
+            raise Uncertain("no answer")
+        if self._is("crash after commit"):
+            raise Crash
+
+    def _at(self, step: str) -> None:
+        if self._is(f"abort at {step}"):
+            raise Aborted(f"aborted at {step}")
+        if self._is(f"crash at {step}"):
+            raise Crash
+
+    def _is(self, fault: str) -> bool:
+        if self.fault != fault:
+            return False
+        self.fault = None
+        return True
+
+
+class Process:
+    """One consumer that owns all partitions of the log; started, it has taken them over."""
+
+    made = 0
+
+    def __init__(self, log: MemoryLog, settings: Settings) -> None:
+        Process.made += 1
+        self.log = log
+        self.settings = settings
+        self.clock = ManualClock(1_700_000_000_000)
+        topics, group = settings.topics, settings.kafka.group
+        self.registry = CollectorRegistry()
+        metrics = ConsumerMetrics(self.registry)
+        self.recommender = Recommender(settings, metrics, self.clock)
+        hard = self.recommender.hard
+        self.checkpoints = Checkpoints(hard, self.recommender.items, metrics, self.clock)
+        self.source = MemorySource(log, topics.interactions, group)
+        self.transaction = FaultyTransaction(log, topics.interactions, f"id.{Process.made}")
+        self.degraded: list[tuple[str, int]] = []
+        history = MemoryHistory(log, topics.interactions, topics.state, group)
+        self.takeover = Takeover(
+            settings, self.recommender, history, metrics, self.clock, self.source.resume,
+            lambda what, partition, text: self.degraded.append((what, partition)),
+        )  # fmt: skip
+        self.takeover.add(tuple(range(log.partitions)))
+        self.takeover.step()
+        assert not self.takeover.waiting
+        self._batches = Batches(
+            self.source, self.transaction, self.recommender, self.checkpoints, settings, metrics,
+            self.clock,
+        )  # fmt: skip
+
+    def batch(self, fault: Fault | None = None, seconds: float = 0.01) -> int:
+        """Raises Crash where the fault says so; seconds pass before it."""
+        self.clock.advance(round(seconds * 1e3))
+        self.transaction.fault = fault
+        try:
+            return self._batches.run()
+        finally:
+            self.transaction.fault = None
+
+    def drain(self) -> None:
+        """Take all that is there."""
+        while any(self.source.lag().values()):
+            self.batch()
+
+    def finish(self) -> None:
+        """As at SIGTERM: everything is checkpointed."""
+        self.checkpoints.every_partition = True
+        self._batches.take([])
+
+    def state(self, partition: int) -> dict[bytes, bytes]:
+        """All of the partition's hard state, as rows by key, and its counters."""
+        hard, types = self.recommender.hard, list(self.settings.events.table())
+        rows = hard.users.rows(partition)
+        upto = hard.users.marks.upto[rows]
+        values = encode_rows(hard.users.rings, rows, upto, self.recommender.items, types)
+        names = [user_key(hard.users.names[row]) for row in rows.tolist()]
+        guard = hard.guards[partition]
+        ids = guard.event_ids
+        counted = (guard.accepted, guard.rejected, guard.duplicates, guard.watermark)
+        return {
+            **dict(zip(names, values, strict=True)),
+            **{segment_key(number): ids.encoded(number) for number in ids.segments()},
+            HEADER_KEY: repr((*counted, ids.first, ids.next)).encode(),
+        }
+
+
+def pure_state(
+    log: MemoryLog, settings: Settings, partition: int, offset: int
+) -> dict[bytes, bytes]:
+    """The state that the records below an offset make, applied at once by a process of its own."""
+    process = Process(MemoryLog(log.partitions), settings)
+    records = [
+        each for each in log.read(settings.topics.interactions, partition, 0)
+        if each.offset < offset
+    ]  # fmt: skip
+    process.recommender.replay(records)
+    return process.state(partition)
+
+
+def changelog(
+    log: MemoryLog, settings: Settings, partition: int
+) -> tuple[Header | None, dict[bytes, bytes]]:
+    """The header and the rows that the state topic holds, once compacted."""
+    rows: dict[bytes, bytes] = {}
+    for record in log.read(settings.topics.state, partition, 0):
+        rows.pop(record.key or b"", None)
+        if record.value is not None:
+            rows[record.key or b""] = record.value
+    header = rows.pop(HEADER_KEY, None)
+    return (None if header is None else decode_header(header, "test")), rows
+
+
+def digest_of(state: dict[bytes, bytes]) -> bytes:
+    """As a header has it."""
+    return Digest.of((key, row) for key, row in state.items() if key != HEADER_KEY).to_bytes()
