@@ -200,9 +200,8 @@ def meet(role: str, right: Right, settings: Settings) -> None:
             replay_dead_letters(settings)
         case "learner", "Describe", _:
             ensure_topics(settings)
-        case "learner", "Read", _ if right.name == settings.topics.tasks:
+        case "learner", "Read", _ if right.name != settings.topics.meta:
             read_tasks(settings)
-        case "learner", "Read", _ if right.name == settings.topics.receipts:
             read_receipts(settings)
         case "learner", _, _:
             publish(settings)
