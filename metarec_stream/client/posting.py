@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -56,11 +59,28 @@ def post_interactions(
     started = time.monotonic()
     try:
         for event in _shown(paced(events, pace), total):
-            producer.post(event)
-            posted.interactions += 1
+            with _interrupted_afterwards():
+                producer.post(event)
+                posted.interactions += 1
     finally:
         producer.flush()
         posted.seconds = time.monotonic() - started
+
+
+@contextmanager
+def _interrupted_afterwards() -> Iterator[None]:
+    """Ctrl-C in here is raised at the end: what was posted is counted, whatever happens."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt
 
 
 def _shown(events: Iterable[Interaction], total: int) -> Iterator[Interaction]:
