@@ -2,8 +2,10 @@
 
 Records of one version on `metarec.meta`, in this order and in one transaction:
 `<version>/0`, `<version>/1`, … (the blob's chunks), then `<version>/manifest`. The blob is a
-MessagePack map of the item ids and of the parameters as safetensors. A null value forgets a
-record: so the compacted topic keeps the newest versions only.
+MessagePack map of the item ids and of the parameters as safetensors; of a version that is sent as
+a delta (`version_delta`), those that the full version named by the manifest does not have, with
+the numbers of the rows that changed. A null value forgets a record: so the compacted topic keeps
+the newest versions only.
 """
 
 from __future__ import annotations
@@ -20,9 +22,10 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from metarec_stream.contract.meta_version import MetaVersion
+from metarec_stream.contract.version_delta import Delta, with_delta
 from metarec_stream.errors import Degraded
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 CHUNK_BYTES = 900_000
 MANIFEST: Literal["manifest"] = "manifest"
 
@@ -35,6 +38,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     v: int
     version: int
     parent: int
+    full: int
+    """The full version that the blob is a delta against; its own number if it is full itself."""
     adapter: str
     sha256: str
     """Of the blob, hexadecimal."""
@@ -53,6 +58,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 class _Blob(msgspec.Struct, frozen=True, kw_only=True):
     items: list[str]
     parameters: bytes
+    rows: bytes
+    """By parameter, the changed rows; of a full version none."""
 
 
 _manifest_decoder = msgspec.msgpack.Decoder(Manifest)
@@ -74,30 +81,46 @@ def parse_key(key: bytes | None) -> tuple[int, Part]:
 
 
 def encode_meta_version(
-    version: MetaVersion, chunk_bytes: int = CHUNK_BYTES
+    version: MetaVersion, chunk_bytes: int = CHUNK_BYTES, delta: Delta | None = None
 ) -> list[tuple[bytes, bytes]]:
-    """The records (key, value) of a version, in the order they are sent."""
-    parameters = {
-        name: np.ascontiguousarray(array, np.float32) for name, array in version.parameters.items()
-    }
-    blob = _encoder.encode(_Blob(items=version.items, parameters=save_tensors(parameters)))
+    """The records (key, value) of a version, in the order they are sent.
+
+    delta: what turns a full version, which readers of the topic have, into this one.
+    """
+    sent = delta or Delta(version.version, version.items, version.parameters)
+    blob = _encoder.encode(_blob_of(sent))
     chunks = [blob[at : at + chunk_bytes] for at in range(0, len(blob), chunk_bytes)]
     manifest = Manifest(
         v=WIRE_VERSION,
         version=version.version,
         parent=version.parent,
+        full=sent.full,
         adapter=version.adapter,
         sha256=hashlib.sha256(blob).hexdigest(),
         size=len(blob),
         chunks=len(chunks),
         items=len(version.items),
-        shapes={name: list(array.shape) for name, array in parameters.items()},
+        shapes={name: list(array.shape) for name, array in version.parameters.items()},
         metrics=version.metrics,
         task_offsets=version.task_offsets,
         created_ms=version.created_ms,
     )
     records = [(part_key(version.version, index), chunk) for index, chunk in enumerate(chunks)]
     return [*records, (part_key(version.version, MANIFEST), _encoder.encode(manifest))]
+
+
+def full_version_of(version: int, manifest: bytes) -> int:
+    """Against which full version a manifest's version is; itself if it is full."""
+    return _decode_manifest(version, manifest).full
+
+
+def _blob_of(delta: Delta) -> _Blob:
+    parameters = {
+        name: np.ascontiguousarray(array, np.float32) for name, array in delta.parameters.items()
+    }
+    return _Blob(
+        items=delta.items, parameters=save_tensors(parameters), rows=save_tensors(delta.rows)
+    )
 
 
 def tombstones(keys: Iterable[bytes]) -> list[tuple[bytes, None]]:
@@ -109,28 +132,44 @@ class VersionAssembler:
     """Puts versions together from the records of `metarec.meta`, fed in the topic's order.
 
     Memory is bounded: the chunks of `incomplete` versions at most, the oldest fed giving way,
-    and `max_bytes` for any one of them.
+    and `max_bytes` for any one of them; and the newest full version, which deltas are against.
     """
 
     def __init__(self, incomplete: int = 4, max_bytes: int = 1 << 30) -> None:
         self._incomplete = incomplete
         self._max_bytes = max_bytes
         self._chunks: dict[int, dict[int, bytes]] = {}
+        self._full: MetaVersion | None = None
 
     def feed(self, key: bytes | None, value: bytes | None) -> MetaVersion | None:
         """The version that this record completes, verified; else None.
 
         Raises Degraded for one that has to be refused: wrong hash, missing chunks, unknown wire
-        version, shapes that disagree, weights that are not numbers, a key of no version.
+        version, shapes that disagree, weights that are not numbers, a key of no version, a delta
+        against a full version that is not here.
         """
         version, part = parse_key(key)
         if value is None:
             self._chunks.pop(version, None)
             return None
         if isinstance(part, str):
-            return _assemble(_decode_manifest(version, value), self._chunks.pop(version, {}))
+            return self._assemble(_decode_manifest(version, value), self._chunks.pop(version, {}))
         self._keep(version, part, value)
         return None
+
+    def _assemble(self, manifest: Manifest, chunks: dict[int, bytes]) -> MetaVersion:
+        full = None
+        if manifest.full != manifest.version:
+            full = self._full
+            if full is None or full.version != manifest.full:
+                raise Degraded(
+                    f"meta version {manifest.version} refused: it is a delta against version "
+                    f"{manifest.full}, which is not here; the next full version will be taken"
+                )
+        version = _assemble(manifest, chunks, full)
+        if full is None:
+            self._full = version
+        return version
 
     def held_bytes(self) -> int:
         """Bytes of chunks that wait for their manifest."""
@@ -166,7 +205,9 @@ def _decode_manifest(version: int, value: bytes) -> Manifest:
     return manifest
 
 
-def _assemble(manifest: Manifest, chunks: dict[int, bytes]) -> MetaVersion:
+def _assemble(
+    manifest: Manifest, chunks: dict[int, bytes], full: MetaVersion | None
+) -> MetaVersion:
     name = f"meta version {manifest.version} refused"
     missing = manifest.chunks - sum(index < manifest.chunks for index in chunks)
     if missing:
@@ -174,7 +215,10 @@ def _assemble(manifest: Manifest, chunks: dict[int, bytes]) -> MetaVersion:
     blob = b"".join(chunks[index] for index in range(manifest.chunks))
     if len(blob) != manifest.size or hashlib.sha256(blob).hexdigest() != manifest.sha256:
         raise Degraded(f"{name}: its {len(blob)} bytes do not have the manifest's hash")
-    items, parameters = _decode_blob(name, blob)
+    delta = _decode_blob(name, blob, manifest.full)
+    items, parameters = delta.items, delta.parameters
+    if full is not None:
+        items, parameters = _with_delta(name, full, delta, manifest)
     _check_shapes(name, manifest, items, parameters)
     return MetaVersion(
         version=manifest.version,
@@ -188,12 +232,22 @@ def _assemble(manifest: Manifest, chunks: dict[int, bytes]) -> MetaVersion:
     )
 
 
-def _decode_blob(name: str, blob: bytes) -> tuple[list[str], dict[str, NDArray[np.float32]]]:
+def _decode_blob(name: str, blob: bytes, full: int) -> Delta:
+    """What is in a blob; of a full version all is new."""
     try:
         wire = _blob_decoder.decode(blob)
-        return wire.items, load_tensors(wire.parameters)
+        return Delta(full, wire.items, load_tensors(wire.parameters), load_tensors(wire.rows))
     except (msgspec.DecodeError, UnicodeDecodeError, SafetensorError, ValueError) as error:
         raise Degraded(f"{name}: blob not readable ({error})") from error
+
+
+def _with_delta(
+    name: str, full: MetaVersion, delta: Delta, manifest: Manifest
+) -> tuple[list[str], dict[str, NDArray[np.float32]]]:
+    try:
+        return with_delta(full, delta, manifest.shapes)
+    except (ValueError, KeyError, IndexError) as error:
+        raise Degraded(f"{name}: it does not fit full version {full.version} ({error})") from error
 
 
 def _check_shapes(

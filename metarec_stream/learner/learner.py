@@ -89,6 +89,8 @@ class Learner:
         self._events = progress.events
         self._loss = progress.loss
         self._step_seconds = 0.0
+        self.hurried = False
+        """Whether more comes than is learned: then a block gets one outer step."""
         self._anchor_every = settings.gate.window
         self._since_anchor = replace(progress.since_anchor)
         self._restore(start)
@@ -299,6 +301,8 @@ class Learner:
         return concatenate([fresh, self._buffer.draw_newest(count, since)])
 
     def _steps(self) -> int:
+        if self.hurried:
+            return 1
         if self.reacting:
             return self._settings.drift_steps or 2 * self._settings.steps
         return self._settings.steps

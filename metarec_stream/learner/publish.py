@@ -15,12 +15,15 @@ from metarec_stream.config import Settings
 from metarec_stream.contract.meta_version import MetaVersion
 from metarec_stream.contract.meta_version_codec import (
     CHUNK_BYTES,
+    MANIFEST,
     VersionAssembler,
     encode_meta_version,
+    full_version_of,
     parse_key,
     tombstones,
 )
 from metarec_stream.contract.transport import Record
+from metarec_stream.contract.version_delta import delta_between
 from metarec_stream.errors import Degraded, Fatal
 from metarec_stream.kafka.connection import client_options
 from metarec_stream.kafka.rights import Right, advice, learner_rights
@@ -44,6 +47,8 @@ class VersionLog:
     def __init__(self, settings: Settings) -> None:
         self._partition = TopicPartition(settings.topics.meta, 0)
         self._keys: dict[int, set[bytes]] = {}
+        self._full: dict[int, int] = {}
+        """By version not yet forgotten: the full one that it is a delta against, or itself."""
         self._consumer = KafkaConsumer(**reading_options(settings), group_id=None)
         self._consumer.assign([self._partition])
         self._consumer.seek_to_beginning(self._partition)
@@ -85,12 +90,16 @@ class VersionLog:
                 return number
             time.sleep(_LOOK_EVERY_S)
 
-    def keys_until(self, version: int) -> list[bytes]:
-        """The keys not yet forgotten of this version and all before it, as of the last reading."""
+    def keys_until(self, version: int, full: int) -> list[bytes]:
+        """The keys not yet forgotten of this version and all before it, as of the last reading.
+
+        Without those of `full`, and of other full versions that later ones are deltas against.
+        """
+        needed = {full} | {against for number, against in self._full.items() if number > version}
         return [
             key
             for number in sorted(self._keys)
-            if number <= version
+            if number <= version and number not in needed
             for key in sorted(self._keys[number])
         ]
 
@@ -120,12 +129,16 @@ class VersionLog:
         return [record for records in taken.values() for record in records]
 
     def _note(self, record: Record) -> None:
-        with contextlib.suppress(Degraded):  # no part of a version; newest() tells of it
-            number, _ = parse_key(record.key)
+        with contextlib.suppress(Degraded):  # not of a version; newest() tells of it
+            number, part = parse_key(record.key)
             keys = self._keys.pop(number, set())
             (keys.discard if record.value is None else keys.add)(record.key or b"")
             if keys:
                 self._keys[number] = keys
+            if part == MANIFEST:
+                self._full.pop(number, None)
+                if record.value is not None:
+                    self._full[number] = full_version_of(number, record.value)
 
 
 class Publisher:
@@ -157,13 +170,17 @@ class Publisher:
         self._log = VersionLog(settings)
         self.newest = self._log.newest()
         """The last whole version on the topic when this learner started."""
+        self._full: MetaVersion | None = None
+        """The newest full version of this learner's: the first it publishes is one."""
         self.newest_number = self._log.known()
         """The largest version number on the topic, as far as this learner knows."""
 
     def publish(self, version: MetaVersion) -> None:
         """Publish a version and forget the one `learn.keep_versions` before it, in one transaction.
 
-        Raises Fatal if another version came onto the topic since: the parent would not be newest.
+        It goes as a delta where that is worth it; the full version that newer ones are against is
+        not forgotten. Raises Fatal if another version came onto the topic since: the parent would
+        not be newest.
         """
         found = self._log.newest_number(at_least=self.newest_number)
         if found != self.newest_number:
@@ -172,18 +189,22 @@ class Publisher:
                 f"was at {self.newest_number}: see that one learner runs, then start this one "
                 "again; it goes on from the newest version"
             )
-        forgotten = tombstones(self._log.keys_until(version.version - self._keep))
+        delta = None if self._full is None else delta_between(self._full, version)
+        full = version.version if delta is None else delta.full
+        records = encode_meta_version(version, self._chunk_bytes, delta)
+        forgotten = tombstones(self._log.keys_until(version.version - self._keep, full))
         self._wait("beginning a transaction", self._producer.begin_transaction)
-        sent = [
-            self._send(key, value)
-            for key, value in [*encode_meta_version(version, self._chunk_bytes), *forgotten]
-        ]
+        sent = [self._send(key, value) for key, value in [*records, *forgotten]]
         self._wait("sending the version's records", self._producer.flush)
         error = first_failure(sent)
         if error is not None:
             raise self._fatal("sending the version's records", error) from error
         self._wait(f"committing meta version {version.version}", self._producer.commit_transaction)
         self.newest_number = version.version
+        if delta is None:
+            self._full = version
+        size = sum(len(value) for _, value in records)
+        logger.debug("meta_version_sent", version=version.version, full=full, bytes=size)
 
     def close(self) -> None:
         """Give the connections back; an open transaction is left to the next learner to end."""

@@ -50,6 +50,7 @@ class LearnerService:
         self._metrics = metrics
         self._clock = clock
         self._every_s = settings.learn.publish_every_s
+        self._most_waiting = settings.learn.waiting
         self._due = clock.monotonic() + self._every_s
         self._publisher = Publisher(settings)
         self._checkpoints = _checkpoints(settings, metrics, clock)
@@ -88,7 +89,9 @@ class LearnerService:
         """
         while not self._learner.turn(stop.is_set()):
             self._erase(self._receipts.poll())
-            for block, next_offset in self._tasks.poll():
+            blocks = self._tasks.poll()
+            self._learner.hurried = self._tasks.waiting > self._most_waiting
+            for block, next_offset in blocks:
                 self._take(block, next_offset)
                 if stop.is_set():
                     break

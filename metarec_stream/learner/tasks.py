@@ -41,6 +41,8 @@ class TaskReader:
         self._metrics = metrics
         self._partitions = [TopicPartition(self._topic, number) for number in range(partitions)]
         self._lag_due = 0.0
+        self.waiting = 0
+        """Records that were not read yet, when that was last looked up."""
         self._consumer = KafkaConsumer(**reading_options(settings), group_id=None)
         self._consumer.assign(self._partitions)
         for partition in self._partitions:
@@ -102,5 +104,5 @@ class TaskReader:
         except KafkaError as error:
             logger.warning("lag_unknown", topic=self._topic, error=str(error))
             return
-        behind = (max(0, ends[at] - (positions[at] or 0)) for at in self._partitions)
-        self._metrics.lag.set(sum(behind))
+        self.waiting = sum(max(0, ends[at] - (positions[at] or 0)) for at in self._partitions)
+        self._metrics.lag.set(self.waiting)

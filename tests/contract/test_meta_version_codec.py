@@ -150,7 +150,7 @@ def test_contents_that_do_not_fit_are_refused() -> None:
     records = encode_meta_version(version())
     manifest = msgspec.msgpack.decode(records[-1][1])
     wrong: dict[str, dict[str, object]] = {
-        "wire version 2": {"v": 2},
+        "wire version 3": {"v": 3},
         "manifest names 8": {"version": 8},
         "are not the manifest's": {"shapes": {**manifest["shapes"], "bias": [41]}},
         "and 40 items are not": {"items": 39},

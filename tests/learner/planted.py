@@ -18,6 +18,7 @@ def quick_learning(**changes: object) -> dict[str, object]:
     learn: dict[str, object] = {
         "block": 64,
         "buffer": 1_024,
+        "steps": 2,
         "table_rate": 0.05,
         "weights_rate": 5e-3,
         "device": "cpu",

@@ -155,6 +155,22 @@ def test_tasks_in_versions_out(quick: Settings) -> None:
     assert abs(versions[-1].created_ms - time.time() * 1e3) < LIMIT_S * 1e3
 
 
+def test_while_tasks_wait_a_block_gets_one_step(settings: Settings) -> None:
+    """With more waiting than the setting allows, the learner hurries; once it is up, no more."""
+    hurrying = quick_learning(publish_every_s=0.0, steps=3, waiting=8)
+    quick = settings.model_copy(update=hurrying)
+    ensure_topics(quick)
+    send_tasks(quick, planted(range(40)))
+    with running(quick) as one:
+        one.run_until(lambda: one.metric("metarec_learner_tasks_total") == 40 * 64)
+        one.run_until(lambda: one.metric("metarec_learner_lag_records") == 0)
+        hurried = one.metric("metarec_outer_loop_seconds_count")
+        assert 40 <= hurried < 2 * 40
+        send_tasks(quick, planted(range(40, 42)))
+        one.run_until(lambda: one.metric("metarec_learner_tasks_total") == 42 * 64)
+        assert one.metric("metarec_outer_loop_seconds_count") == hurried + 2 * 3
+
+
 def test_a_restart_goes_on_from_the_published_offsets(quick: Settings) -> None:
     """It adopts the newest version and reads only what that version had not learned."""
     ensure_topics(quick)
@@ -212,6 +228,26 @@ def test_older_versions_are_forgotten_in_the_same_transaction(quick: Settings) -
     left = {record.key: record.value for record in records_until(keep_two, 5)}
     alive = {parse_key(key)[0] for key, value in left.items() if value is not None}
     assert alive == {4, 5}
+
+
+def test_a_full_version_stays_while_deltas_are_against_it(quick: Settings) -> None:
+    """Deltas between are forgotten; who starts then has the newest version all the same."""
+    learn = quick.learn.model_copy(update={"keep_versions": 2})
+    keep_two = quick.model_copy(update={"learn": learn})
+    ensure_topics(keep_two)
+    start = built_in_version(keep_two)
+    with closing(Publisher(keep_two)) as publisher:
+        for number in (1, 2, 3, 4):
+            mixing = start.parameters["mixing"] + np.float32(number)
+            changed = {**start.parameters, "mixing": mixing}
+            publisher.publish(MetaVersion(number, number - 1, start.adapter, [], changed))
+    left = {record.key: record.value for record in records_until(keep_two, 4)}
+    assert {parse_key(key)[0] for key, value in left.items() if value is not None} == {1, 3, 4}
+    sizes = {number: len(left[part_key(number, 0)]) for number in (1, 4)}
+    assert sizes[4] < 0.8 * sizes[1]
+    with closing(Publisher(keep_two)) as again:
+        assert again.newest is not None
+        np.testing.assert_array_equal(again.newest.parameters["mixing"], mixing)
 
 
 def test_a_broken_version_on_the_topic_is_passed_over(quick: Settings) -> None:
