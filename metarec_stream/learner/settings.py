@@ -23,7 +23,7 @@ class LearnSettings(Section):
     """Candidates of a task that are drawn at random from the rest, with logQ correction."""
     block: int = Field(256, ge=8, le=65_536)
     """Events of an outer step."""
-    steps: int = Field(3, ge=1, le=64)
+    steps: int = Field(2, ge=1, le=64)
     """Outer steps on a fresh block, while the learner keeps up."""
     waiting: int = Field(8, ge=1, le=65_536)
     """Records of the tasks topic; while more of them wait, a fresh block gets one outer step."""
