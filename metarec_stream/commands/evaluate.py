@@ -30,6 +30,8 @@ def evaluate(
     time_unit: Literal["s", "ms", "us", "ns"] = "s",
     type_: Annotated[str | None, Parameter(name="--type")] = None,
     value: str | None = None,
+    items: Path | None = None,
+    profiles: Path | None = None,
     score_from: Annotated[float, Ge(0), Le(1)] = 0.5,
     candidates: Literal["seen", "all"] = "seen",
     repeats: Literal["include", "mask"] = "include",
@@ -63,6 +65,11 @@ def evaluate(
         Column of the interaction type; without it every event is a click.
     value
         Column of the value (a rating, a quantity).
+    items
+        What is known of items before the first event: a file with a message of the `items` topic
+        in JSON on each line. All of them are candidates: it needs `--candidates all`.
+    profiles
+        The same of users, with messages of the `users` topic.
     score_from
         Share of the rows after which events are scored.
     candidates
@@ -85,17 +92,18 @@ def evaluate(
         Write the result to this file as JSON.
     """
     from metarec_stream.commands.events_file import accepted
+    from metarec_stream.evaluate.beforehand import known_beforehand
     from metarec_stream.evaluate.models import Evaluation, chosen_models, evaluate_models
     from metarec_stream.evaluate.protocol import Protocol
 
     names = chosen_models(models)
     columns = {"user": user, "item": item, "time": time, "type": type_, "value": value}
-    table = accepted(_table(events, columns, time_unit, limit, settings), settings)
     protocol = Protocol(score_from, candidates, repeats, negatives, ties)
+    beforehand = known_beforehand(items, profiles, protocol, settings)
+    table = accepted(_table(events, columns, time_unit, limit, settings), settings)
+    evaluation = Evaluation(table, protocol, settings, outer_every, beforehand=beforehand)
     with _ProgressBar(len(table)) as bar:
-        result = evaluate_models(
-            Evaluation(table, protocol, settings, outer_every), names, bar.show
-        )
+        result = evaluate_models(evaluation, names, bar.show)
     _print_table(result)
     if json_path:
         _write(json_path, result)

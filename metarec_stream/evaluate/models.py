@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from metarec_stream.config import Settings
+from metarec_stream.evaluate.beforehand import NOTHING, Beforehand
 from metarec_stream.evaluate.controls.control import Control
 from metarec_stream.evaluate.controls.deferred import deferred
 from metarec_stream.evaluate.controls.ease import ease
@@ -53,6 +54,8 @@ class Evaluation:
     outer_every: int
     questions: Questions | None = None
     """What the protocol alone does not say of the table's rows."""
+    beforehand: Beforehand = NOTHING
+    """What the default knows of items and users; controls know of interactions alone."""
 
 
 def chosen_models(names: str) -> list[str]:
@@ -105,4 +108,5 @@ def run_model(
 
     pace = Pace(evaluation.outer_every, lambda done: progress(name, done))
     without = frozenset(() if name == DEFAULT else (name.removeprefix(f"{DEFAULT}-without-"),))
-    return replay_stream(evaluation.table, stream, protocol, settings, pace, without)
+    table, beforehand = evaluation.table, evaluation.beforehand
+    return replay_stream(table, stream, protocol, settings, pace, without, beforehand)

@@ -13,6 +13,7 @@ from metarec_stream.catalogue.settings import CONTEXT_SLOTS
 from metarec_stream.config import Settings
 from metarec_stream.errors import Fatal
 from metarec_stream.evaluate.admission import posted
+from metarec_stream.evaluate.beforehand import NOTHING, Beforehand
 from metarec_stream.evaluate.dataset import EventTable
 from metarec_stream.evaluate.metrics import LIST_LENGTH, RankedEvents
 from metarec_stream.evaluate.protocol import Protocol
@@ -67,6 +68,7 @@ def replay_stream(
     settings: Settings,
     pace: Pace,
     without: frozenset[str] = frozenset(),
+    beforehand: Beforehand = NOTHING,
 ) -> RankedEvents:
     """Run the whole stream through the service, and return what was ranked before it was learned.
 
@@ -82,6 +84,8 @@ def replay_stream(
     replay.recommender.warm_up()
     if protocol.candidates == "all":
         replay.recommender.announce(stream.item_ids)
+    replay.recommender.apply_items(beforehand.items)
+    replay.recommender.apply_profiles(beforehand.profiles)
     observed: list[Observations] = []
     started = time.perf_counter()
     frozen = protocol.first_frozen(len(stream))
