@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from metarec_stream.contract.task import MOST_TOKENS, TaskBlock
 from metarec_stream.errors import Degraded
 
-WIRE_VERSION = 2
+WIRE_VERSION = 3
 
 _LARGEST_HALF = 65_504.0
 _LONGEST_AXIS = 1 << 31

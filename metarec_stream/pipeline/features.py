@@ -48,12 +48,18 @@ RELATED = (
     "transition_count",
     "cooccurrence_weighted",
     "cooccurrence_sum",
-    "cooccurrence_capped",
+    "cooccurrence_steep",
     "transition_to_owned",
     "wide_cooccurrence_sum",
     "wide_cooccurrence_mean",
+    "cooccurrence_with_latest",
+    "cooccurrence_with_second",
 )
-"""Features of the items that followed or accompanied those in the ring."""
+"""Features of the items that followed or accompanied those in the ring.
+
+After a change of taste the two newest items tell of the new one and all others of the old: what
+goes with them is told apart from what goes with the whole window.
+"""
 
 FEATURES = (*DENSE, *RING, *RELATED)
 

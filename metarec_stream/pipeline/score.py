@@ -268,7 +268,7 @@ def _touch_related(
                 scratch.related[feature, place] += weight * norm
                 if lag == 0:
                     scratch.related[3, place] = weight
-        decay = np.float32(math.exp(-0.25 * lag))
+        decay, steep = np.float32(math.exp(-0.25 * lag)), np.float32(math.exp(-lag))
         norm = now / np.float32(math.sqrt(popularity.total[item] + 10.0))
         for entry in range(companions.length[item]):
             other = companions.item[item, entry]
@@ -281,6 +281,9 @@ def _touch_related(
             )
             scratch.related[4, place] += cosine * decay
             scratch.related[5, place] += cosine
+            scratch.related[6, place] += cosine * steep
+            if lag < 2:
+                scratch.related[10 + lag, place] = cosine
     return touched
 
 
@@ -314,8 +317,6 @@ def _touch_wide(
 @compiled
 def _squash_related(touched: int, owned: int, scratch: Scratch) -> None:
     """From sums to features: logarithms of 1 + gain times the sum."""
-    for place in range(touched):
-        scratch.related[6, place] = min(scratch.related[4, place], np.float32(3))
     for feature in range(_RELATED):
         gain = np.float32(100)
         scale = _LOG_SLOPE * _THIRD
@@ -324,7 +325,7 @@ def _squash_related(touched: int, owned: int, scratch: Scratch) -> None:
         elif feature == 3:
             gain = np.float32(1)
             scale = _LOG_SLOPE
-        elif feature == 6 or feature == 7:
+        elif feature == 7:
             continue
         for place in range(touched):
             scratch.real[place] = np.float32(1) + gain * scratch.related[feature, place]

@@ -105,7 +105,7 @@ def test_wrong_contents_are_refused() -> None:
     far = np.full((3, 5), 7, "<i4").tobytes()
     padded = np.full((3, 5), -1, "<i4").tobytes()
     wrong: dict[str, dict[str, object]] = {
-        "wire version 3": {"v": 3},
+        "wire version 4": {"v": 4},
         "has 36 bytes": {"arrays": {**wire["arrays"], "log_q": b"\0" * 36}},
         "'log_q' is missing": {
             "arrays": {name: raw for name, raw in wire["arrays"].items() if name != "log_q"}

@@ -19,10 +19,12 @@ REASONS = {
     "transition_count": "transition",
     "cooccurrence_weighted": "cooccurrence",
     "cooccurrence_sum": "cooccurrence",
-    "cooccurrence_capped": "cooccurrence",
+    "cooccurrence_steep": "cooccurrence",
     "transition_to_owned": "transition",
     "wide_cooccurrence_sum": "cooccurrence",
     "wide_cooccurrence_mean": "cooccurrence",
+    "cooccurrence_with_latest": "cooccurrence",
+    "cooccurrence_with_second": "cooccurrence",
 }
 
 

@@ -122,3 +122,28 @@ def test_features_say_what_their_names_say() -> None:
     followers = set(follows.item[newest, : follows.length[newest]].tolist())
     for item in range(ITEMS):
         assert (feature(item, "transition_from_latest") > 0) == (item in followers)
+
+
+def test_what_goes_with_the_newest_items_is_told_apart() -> None:
+    """By hand: the cosine with each of the two newest, and sums that fade fast or slowly."""
+    soft = soft_state()
+    theta = np.zeros((len(FEATURES), len(SITUATION)), np.float32)
+    _, x, _, _ = scored(soft, snapshot_of_user(), theta)
+    pairs, total = soft.relations.cooccurrence, soft.popularity.total
+    cosine = np.zeros((len(OWNED), ITEMS))
+    for lag, item in enumerate(OWNED):
+        for entry in range(pairs.length[item]):
+            other = pairs.item[item, entry]
+            weight = pairs.weight[item, entry] / soft.relations.scale[0]
+            cosine[lag, other] = weight / math.sqrt((total[item] + 10) * (total[other] + 10))
+    lags = np.arange(len(OWNED))[:, None]
+    expected = {
+        "cooccurrence_with_latest": cosine[0],
+        "cooccurrence_with_second": cosine[1],
+        "cooccurrence_steep": (cosine * np.exp(-lags)).sum(0),
+        "cooccurrence_weighted": (cosine * np.exp(-0.25 * lags)).sum(0),
+    }
+    assert (cosine[0] != cosine[1]).any()
+    for name, sums in expected.items():
+        told = x[:, FEATURES.index(name)]
+        np.testing.assert_allclose(told, np.log1p(100 * sums) / 3, atol=0.03)
