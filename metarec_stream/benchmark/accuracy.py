@@ -1,4 +1,7 @@
-"""`metarec bench accuracy`: runs what is missing, then reports all that was asked for."""
+"""`metarec bench accuracy`: runs what is missing, then reports all that was asked for.
+
+`metarec bench report` runs nothing and reports what is there of it.
+"""
 
 from __future__ import annotations
 
@@ -41,6 +44,25 @@ def run_accuracy(plan: Plan, store: ResultStore, docs: Path, changed_code: Chang
     Returns how many cells failed. Raises Fatal if no protocol has its data.
     """
     absent = _absent(plan)
+    present = _without(plan, absent)
+    jobs = jobs_of(present)
+    waiting = missing(jobs, store, changed_code)
+    kept = [found for job in jobs if job not in waiting and (found := store.read(job.cell))]
+    with ProgressWatch(waiting, len(kept), Expectation(kept)) as watch:
+        run_jobs(waiting, store, watch)
+    return _reported(plan, present, absent, store, docs)
+
+
+def report_accuracy(plan: Plan, store: ResultStore, docs: Path) -> int:
+    """Write the report of the cells that are kept, whatever made them; how many of them failed.
+
+    Raises Fatal if no protocol has its data.
+    """
+    absent = _absent(plan)
+    return _reported(plan, _without(plan, absent), absent, store, docs)
+
+
+def _without(plan: Plan, absent: list[Absent]) -> Plan:
     skipped = {each.benchmark.name for each in absent}
     present = [each for each in plan.benchmarks if each.name not in skipped]
     if not present:
@@ -48,19 +70,20 @@ def run_accuracy(plan: Plan, store: ResultStore, docs: Path, changed_code: Chang
             "no protocol has its data: name the folder with --data-dir or METAREC_DATA__DIR; "
             "the lines above say which files it holds and where to get them"
         )
-    jobs = jobs_of(replace(plan, benchmarks=present))
-    waiting = missing(jobs, store, changed_code)
-    kept = [found for job in jobs if job not in waiting and (found := store.read(job.cell))]
-    with ProgressWatch(waiting, len(kept), Expectation(kept)) as watch:
-        run_jobs(waiting, store, watch)
-    outcomes = [found for job in jobs if (found := store.read(job.cell))]
+    return replace(plan, benchmarks=present)
+
+
+def _reported(
+    plan: Plan, present: Plan, absent: list[Absent], store: ResultStore, docs: Path
+) -> int:
+    outcomes = [found for job in jobs_of(present) if (found := store.read(job.cell))]
     summaries = [
         summarise(
             benchmark,
             plan.models,
             [each for each in outcomes if each.cell.protocol == benchmark.name],
         )
-        for benchmark in present
+        for benchmark in present.benchmarks
     ]
     page = publish(Report(asked_command(plan), summaries, absent, outcomes), docs)
     failed = sum(each.finding is None for each in outcomes)

@@ -12,7 +12,7 @@ from metarec_stream.config import Settings
 
 
 def bench(
-    what: Literal["accuracy"],
+    what: Literal["accuracy", "report"],
     *,
     results: Path,
     data_dir: Path | None = None,
@@ -33,7 +33,8 @@ def bench(
     Parameters
     ----------
     what
-        `accuracy`: how well the models rank what comes.
+        `accuracy`: how well the models rank what comes; `report`: only write the report anew, of
+        the cells that are there.
     results
         Folder that keeps the cells.
     data_dir
@@ -52,7 +53,11 @@ def bench(
     changed_code
         Of cells that other code has made, all else being equal: `rerun` or `keep` them.
     """
-    from metarec_stream.benchmark.accuracy import chosen_benchmarks, run_accuracy
+    from metarec_stream.benchmark.accuracy import (
+        chosen_benchmarks,
+        report_accuracy,
+        run_accuracy,
+    )
     from metarec_stream.benchmark.plan import Plan
     from metarec_stream.benchmark.store import ResultStore
 
@@ -65,7 +70,10 @@ def bench(
         data_dir=named.absolute() if named else None,
         outer_every=outer_every,
     )
-    failed = run_accuracy(plan, ResultStore(results), docs, changed_code)
+    store = ResultStore(results)
+    if what == "report":
+        return 1 if report_accuracy(plan, store, docs) else 0
+    failed = run_accuracy(plan, store, docs, changed_code)
     return 1 if failed else 0
 
 

@@ -40,6 +40,13 @@ def bench(tmp_path: Path, *arguments: str) -> int:
     return main(["bench", "accuracy", *folders, *arguments])
 
 
+def report_of(tmp_path: Path, *arguments: str) -> str:
+    """The page that `metarec bench report` writes of what is there."""
+    folders = ("--results", str(tmp_path / "results"), "--docs", str(tmp_path / "again"))
+    assert main(["bench", "report", *folders, *arguments]) == 0
+    return (tmp_path / "again" / "accuracy.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.usefixtures("pretended")
 def test_from_data_to_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A cell runs, the absent protocol is skipped, a second run finds all done."""
@@ -54,6 +61,9 @@ def test_from_data_to_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[s
     said = capsys.readouterr().err
     assert "protocol_skipped" in said
     assert "made up by the tests" in said
+    page_again = report_of(tmp_path, "--models", "popularity,last", "--data-dir", str(tmp_path))
+    assert "| popularity |" in page_again
+    assert "| last |" not in page_again
     kept = tmp_path / "results" / "planted" / "popularity" / "seed-0.json"
     assert json.loads(kept.read_text())["error"] is None
     written = kept.stat().st_mtime_ns
