@@ -21,37 +21,24 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.service_run import LIMIT_S, own_settings, reached
-from metarec_stream.client.producer import InteractionProducer
-from metarec_stream.clock import SystemClock
+from benchmarks.service_run import LIMIT_S, WARM_UP, own_settings, post, rate_of_service
 from metarec_stream.config import Settings
 from metarec_stream.contract.transport import Output
-from metarec_stream.datasets import online_retail
-from metarec_stream.demo.environment import environment_of
-from metarec_stream.demo.processes import Subcommands
 from metarec_stream.kafka.embedded import EmbeddedBroker
+from metarec_stream.kafka.rebalance import Rebalance
 from metarec_stream.kafka.source import KafkaSource
-from metarec_stream.kafka.topics import ensure_topics
 from metarec_stream.kafka.transaction import KafkaTransaction
-
-WARM_UP = 2_000
-"""Events taken before the clock starts: the first batches find cold caches."""
-
-
-def post(settings: Settings, count: int) -> int:
-    """Post the first interactions of Online Retail; how many there were."""
-    ensure_topics(settings)
-    posted = 0
-    with InteractionProducer(settings.kafka, topics=settings.topics) as producer:
-        for interaction in online_retail.interactions(SystemClock().now_ms(), count):
-            producer.post(interaction)
-            posted += 1
-    return posted
 
 
 def echo(settings: Settings, count: int, started: multiprocessing.Queue[float]) -> None:
     """Send each record on, one output an input, offsets in the transaction."""
-    source = KafkaSource(settings, lambda _: None)
+
+    def flow(change: Rebalance) -> None:
+        if change.kind == "assigned":
+            for partition in change.partitions:
+                source.resume(partition, 0)
+
+    source = KafkaSource(settings, flow)
     transaction = KafkaTransaction(settings)
     taken = 0
     clock_started = False
@@ -91,19 +78,10 @@ def rate_of_echo(bootstrap_servers: str, count: int) -> float:
     return (posted - before) / (ended - begun)
 
 
-def rate_of_service(bootstrap_servers: str, count: int, emit: str, folder: Path) -> float:
-    """Events a second, from the service's own counter."""
+def rate_with(bootstrap_servers: str, count: int, emit: str, folder: Path) -> float:
+    """Events a second of the service."""
     settings = own_settings(bootstrap_servers).model_copy(update={"emit": emit})
-    posted = post(settings, count)
-    port = settings.http.port
-    services = Subcommands(folder)
-    services.start(["serve"], environment_of(settings))
-    try:
-        begun, first = reached(services, port, WARM_UP)
-        ended, last = reached(services, port, posted)
-    finally:
-        services.stop()
-    return (last.handled - first.handled) / (ended - begun)
+    return rate_of_service(settings, count, folder)
 
 
 def measured(events: int, rounds: int, bootstrap_servers: str) -> dict[str, dict[str, float]]:
@@ -111,12 +89,8 @@ def measured(events: int, rounds: int, bootstrap_servers: str) -> dict[str, dict
     with tempfile.TemporaryDirectory() as folder:
         subjects: dict[str, Callable[[], float]] = {
             "echo": lambda: rate_of_echo(bootstrap_servers, events),
-            "per_user": lambda: rate_of_service(
-                bootstrap_servers, events, "per_user", Path(folder)
-            ),
-            "per_event": lambda: rate_of_service(
-                bootstrap_servers, events, "per_event", Path(folder)
-            ),
+            "per_user": lambda: rate_with(bootstrap_servers, events, "per_user", Path(folder)),
+            "per_event": lambda: rate_with(bootstrap_servers, events, "per_event", Path(folder)),
         }
         rates: dict[str, list[float]] = {name: [] for name in subjects}
         for turn in range(rounds):

@@ -1,9 +1,14 @@
-"""Time as a dependency, so that tests can hold it still."""
+"""Time as a dependency, so that tests can hold it still, or have it jump."""
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Protocol
+
+JUMPS_VARIABLE = "METAREC_CLOCK_JUMPS_EVERY_S"
+"""Environment variable, for tests: the wall clock of a process jumps so often."""
+_JUMPS_MS = (0, 86_400_000, -86_400_000, 400 * 86_400_000)
 
 
 class Clock(Protocol):
@@ -26,6 +31,23 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+
+class JumpingClock(SystemClock):
+    """A wall clock that is set, again and again: a day ahead, a day back, a year ahead, right."""
+
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
+
+    def now_ms(self) -> int:
+        turn = int(self.monotonic() / self._every_s)
+        return super().now_ms() + _JUMPS_MS[turn % len(_JUMPS_MS)]
+
+
+def clock_of_process() -> Clock:
+    """The machine's, if nobody asks for another one."""
+    every_s = os.environ.get(JUMPS_VARIABLE)
+    return JumpingClock(float(every_s)) if every_s else SystemClock()
 
 
 class ManualClock:

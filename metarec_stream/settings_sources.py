@@ -12,12 +12,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from metarec_stream.clock import JUMPS_VARIABLE
 from metarec_stream.config import Settings
 from metarec_stream.crash_points import VARIABLE as CRASH_VARIABLE
 from metarec_stream.errors import Fatal
 from metarec_stream.settings_options import CONFIG_VARIABLE, PREFIX, Option, options, sections
 
 CONFIG_FLAG = "--config"
+_NO_SETTINGS = frozenset({CONFIG_VARIABLE, CRASH_VARIABLE, JUMPS_VARIABLE})
 _SWITCH_WORDS = frozenset({"true", "false"})
 
 
@@ -135,7 +137,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[Option, Given]:
     by_variable = {option.variable: option for option in options()}
     given = {}
     for variable in sorted(environment):
-        if not variable.startswith(PREFIX) or variable in (CONFIG_VARIABLE, CRASH_VARIABLE):
+        if not variable.startswith(PREFIX) or variable in _NO_SETTINGS:
             continue
         if variable not in by_variable:
             known = [*by_variable, CONFIG_VARIABLE]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from metarec_stream.clock import JUMPS_VARIABLE
 from metarec_stream.commands.main import COMMANDS, build_app
 from metarec_stream.crash_points import VARIABLE as CRASH_VARIABLE
 from metarec_stream.metrics import ConsumerMetrics, LearnerMetrics
@@ -57,7 +58,8 @@ def test_commands_and_their_flags_exist(page: Path) -> None:
 @each_page()
 def test_variables_are_settings(page: Path) -> None:
     """Each METAREC_… is the variable of a setting, or names the file."""
-    known = {option.variable for option in options()} | {CONFIG_VARIABLE, CRASH_VARIABLE}
+    known = {option.variable for option in options()}
+    known |= {CONFIG_VARIABLE, CRASH_VARIABLE, JUMPS_VARIABLE}
     named = set(re.findall(r"METAREC_[A-Z0-9_]+", page.read_text(encoding="utf-8")))
     assert named - known - {"METAREC_"} == set()
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from metarec_stream.chaos.site import Site
@@ -26,4 +26,6 @@ class Fault:
     passes: tuple[int, int] = (1, 1)
     """Smallest and largest pass at which it does; one of them is drawn."""
     load_s: float | None = None
-    """How long events are posted, for a fault that takes long; such a fault is run by name only."""
+    """How long events are posted, for a fault that takes long."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """What the processes have in their environment for it; `{name}` stands for the process's."""

@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -88,12 +89,19 @@ class Fleet:
     `tend` is what a supervisor does: a process that ended, and is wanted, is started again.
     """
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
-        """`folder`: their logs, and what they keep in the temporary and the state folder."""
+    def __init__(
+        self, settings: Settings, folder: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """`folder`: their logs, and what they keep in the temporary and the state folder.
+
+        `environment`: what all of them have in it beside the settings; `{name}` stands for the
+        process's own.
+        """
         http = settings.http.model_copy(update={"host": "127.0.0.1", "port": 0, "learner_port": 0})
         log = settings.log.model_copy(update={"format": "json", "level": "info"})
         self._settings = settings.model_copy(update={"http": http, "log": log})
         self._folder = folder
+        self._environment = dict(environment or {})
         self._members: dict[str, Member] = {}
         self._starts: dict[str, int] = {}
         self.endings: list[Ending] = []
@@ -107,6 +115,7 @@ class Fleet:
         log = self._folder / f"{name}.{count}.log"
         environment = {
             **environment_of(self._settings),
+            **{key: value.format(name=name) for key, value in self._environment.items()},
             "TMPDIR": str(self._folder),
             "XDG_STATE_HOME": str(self._folder),
         }
@@ -162,6 +171,14 @@ class Fleet:
             if reason is not None:
                 return f"{member.name}: {reason}"
         return None
+
+    def moves(self) -> Counter[int]:
+        """How often each partition came to a consumer or went from one, as their logs say."""
+        found = Counter[int]()
+        for log in sorted(self._folder.glob("consumer-*.log")):
+            for line in entries(log):
+                found.update(line["partitions"] if line["event"] == "partitions" else ())
+        return found
 
     def warned(self) -> dict[str, int]:
         """What all consumers logged that tells of damage which they found, by event."""

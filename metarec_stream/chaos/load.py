@@ -70,6 +70,10 @@ class Load:
         self.started_at = time.monotonic()
         self._thread.start()
 
+    def give_up(self) -> None:
+        """Post no more."""
+        self._given_up.set()
+
     def probe(self) -> None:
         """Post the last tenth, at once. Raises Fatal if Kafka does not take them."""
         for event in self._probe:

@@ -9,6 +9,7 @@ from typing import Any
 from metarec_stream.chaos.fault import Fault
 from metarec_stream.chaos.foreign_writes import (
     Written,
+    cut_changelog,
     delete_input,
     header_of,
     users_of,
@@ -20,24 +21,26 @@ from metarec_stream.datasets.synthetic import START_MS
 
 _POISON_ROUNDS = 50
 _DAY_MS = 86_400_000
-_HALF_VERSION, _FALSE_VERSION = 1_000_000, 1_000_001
+_HALF_VERSION, _FALSE_VERSION, _CORRUPT_VERSION = 1_000_000, 1_000_001, 1_000_002
 _AWAY_S, _DOWN_S = 60.0, 2.0
 _BEYOND = 20
 """Records between a checkpoint and the committed offset that retention is to take."""
 
 
 def _kill_broker(site: Site) -> None:
-    _all_harmed(site)
-    site.broker.kill()
-    site.pause(_DOWN_S)
-    site.broker.start_again()
+    _away(site, _DOWN_S)
 
 
 def _broker_away(site: Site) -> None:
-    _all_harmed(site)
+    _away(site, _AWAY_S)
+
+
+def _away(site: Site, seconds: float) -> None:
+    """How long the broker itself takes to start is no concern of the service's."""
     site.broker.kill()
-    site.pause(_AWAY_S)
+    site.pause(seconds)
     site.broker.start_again()
+    _all_harmed(site)
 
 
 def _poison(site: Site) -> None:
@@ -95,6 +98,22 @@ def _half_version(site: Site) -> None:
     write(site.settings, site.settings.topics.meta, [*whole[:-1], *broken, false[-1]])
 
 
+def _corrupt_version(site: Site) -> None:
+    """One byte of it is another; its length and its manifest are right."""
+    site.hit(frozenset())
+    (key, chunk), *rest = version_records(site.settings, _CORRUPT_VERSION)
+    at = site.random.randrange(len(chunk))
+    altered = chunk[:at] + bytes([chunk[at] ^ 1]) + chunk[at + 1 :]
+    write(site.settings, site.settings.topics.meta, [(key, altered), *rest])
+
+
+def _cut_changelog(site: Site) -> None:
+    partition = _checkpointed(site)
+    site.hit(site.fleet.member(site.victim).owned())
+    site.fleet.signal(site.victim, signal.SIGKILL)
+    cut_changelog(site.settings, partition)
+
+
 def _retention(site: Site) -> None:
     """What is gone was applied, committed and answered, and is in no checkpoint."""
     partition = _checkpointed(site)
@@ -132,7 +151,8 @@ POISON = Fault(
 )
 KILL_BROKER = Fault(
     "kill-broker",
-    f"SIGKILL to the broker, which is started again on its records after {_DOWN_S:g} s",
+    f"SIGKILL to the broker, which is started again on its records after {_DOWN_S:g} s; the time "
+    "counts from when it answers again",
     _kill_broker,
 )
 CORRUPT_ROW = Fault(
@@ -150,6 +170,16 @@ HALF_VERSION = Fault(
     "a meta version without its manifest, and one that is cut short, on the meta topic",
     _half_version,
 )
+CORRUPT_VERSION = Fault(
+    "corrupt-version",
+    "a meta version with one bit that is another, on the meta topic",
+    _corrupt_version,
+)
+CUT_CHANGELOG = Fault(
+    "cut-changelog",
+    "SIGKILL to a consumer, and a partition's changelog is deleted up to its newest header",
+    _cut_changelog,
+)
 RETENTION = Fault(
     "retention",
     "SIGKILL to a consumer, and the input is deleted beyond a partition's checkpoint",
@@ -158,7 +188,8 @@ RETENTION = Fault(
 )
 BROKER_AWAY = Fault(
     "broker-away",
-    f"SIGKILL to the broker, which is away for {_AWAY_S:g} s",
+    f"SIGKILL to the broker, which is away for {_AWAY_S:g} s; the time counts from when it answers "
+    "again",
     _broker_away,
     load_s=_AWAY_S + 20,
 )

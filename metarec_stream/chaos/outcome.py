@@ -21,9 +21,13 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
 
     harmed_s: float | None = None
     """On the partitions that the fault came to."""
+    moved_s: float | None = None
+    """On those that it did not come to, and that got another owner for it."""
     others_s: float | None = None
+    """On those that kept their owner."""
     by_partition: dict[int, float | None] = {}
     harmed: list[int] = []
+    moved: list[int] = []
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

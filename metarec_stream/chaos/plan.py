@@ -10,7 +10,7 @@ import msgspec
 from metarec_stream.chaos.fault import Fault
 from metarec_stream.settings_sources import BadConfiguration
 
-ALL = "all"
+ALL, SHORT = "all", "short"
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +28,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
 def plan_of(
     registry: Mapping[str, Fault], names: Sequence[str], consumers: int, seed: int
 ) -> list[Planned]:
-    """The plan for these names; `all` stands for every fault that does not take long.
+    """The plan for these names; `all` stands for every fault, `short` for those without minutes.
 
     Raises BadConfiguration for a name that is no fault.
     """
@@ -36,14 +36,17 @@ def plan_of(
 
 
 def _chosen(registry: Mapping[str, Fault], names: Sequence[str]) -> list[str]:
-    short = [name for name, fault in registry.items() if fault.load_s is None]
+    groups = {
+        ALL: list(registry),
+        SHORT: [name for name, fault in registry.items() if fault.load_s is None],
+    }
     chosen: dict[str, None] = {}
     for name in names:
-        if name != ALL and name not in registry:
+        if name not in groups and name not in registry:
             raise BadConfiguration(
-                f"--faults {name}: no such fault; there are {', '.join(registry)} and {ALL}"
+                f"--faults {name}: no such fault; there are {', '.join(registry)}, {SHORT}, {ALL}"
             )
-        chosen.update(dict.fromkeys(short if name == ALL else [name]))
+        chosen.update(dict.fromkeys(groups.get(name, [name])))
     return list(chosen)
 
 

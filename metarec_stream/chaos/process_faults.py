@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import signal
 import time
+from functools import partial
 
 from metarec_stream.chaos.fault import Fault
 from metarec_stream.chaos.fleet import LEARNER, Ending, consumer
 from metarec_stream.chaos.foreign_writes import publish_version
 from metarec_stream.chaos.site import Site
+from metarec_stream.errors import Fatal
 
 _EXTRA = 9
 _FOREIGN_VERSION = 1_000_000
 _BATCH_POINTS = (
-    ("after-poll", (250, 400)),
+    ("after-poll", (20, 60)),
     ("after-adapt", (20, 60)),
     ("after-send-offsets", (20, 60)),
     ("before-send", (300, 900)),
@@ -23,6 +25,8 @@ _BATCH_POINTS = (
     ("after-commit", (20, 60)),
 )
 _REPEATED_S, _EVERY_S = 120.0, 4.0
+_CALM_MS = 60_000
+"""Session timeout for restarts that nobody is to notice."""
 
 
 def _kill_consumer(site: Site) -> None:
@@ -82,6 +86,19 @@ def _restart(site: Site) -> None:
     site.wait(lambda: _ending_of(site, site.victim), "it did not end at SIGTERM")
 
 
+def _rolling_restart(site: Site) -> None:
+    """One after the other; each is to find its own partitions again, and nobody else's."""
+    site.hit(frozenset(range(site.settings.topics.partitions)))
+    for name in [each.name for each in site.fleet.consumers()]:
+        before = site.fleet.member(name).owned()
+        site.fleet.signal(name, signal.SIGTERM)
+        site.wait(partial(_ending_of, site, name), f"{name} did not end at SIGTERM")
+        site.wait(lambda: site.fleet.not_ready() is None, f"{name} did not come back")
+        after = site.fleet.member(name).owned()
+        if after != before or site.fleet.owned_by_others(name) & before:
+            raise Fatal(f"{name} had partitions {sorted(before)} and came back to {sorted(after)}")
+
+
 def _add_and_remove(site: Site) -> None:
     site.hit(site.fleet.member(site.victim).owned())
     added = (consumer(_EXTRA), consumer(_EXTRA + 1))
@@ -136,6 +153,16 @@ ZOMBIE = Fault(
     _zombie,
 )
 RESTART = Fault("restart", "SIGTERM to a consumer; it is started again", _restart)
+ROLLING_RESTART = Fault(
+    "rolling-restart",
+    "SIGTERM to one consumer after the other, all with an `instance_id`; no partition moves",
+    _rolling_restart,
+    environment={
+        "METAREC_INSTANCE_ID": "{name}",
+        "METAREC_KAFKA__SESSION_TIMEOUT_MS": str(_CALM_MS),
+    },
+    load_s=60.0,
+)
 ADD_AND_REMOVE = Fault(
     "add-remove", "two further consumers join, and leave by SIGTERM", _add_and_remove
 )

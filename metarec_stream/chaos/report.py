@@ -17,7 +17,7 @@ from metarec_stream.errors import Fatal
 PAGE, FIGURES = "fault-matrix.md", "fault-matrix.json"
 HEADINGS = (
     "fault", "lost", "learned twice", "output duplicates", "flows again after, s",
-    "longest pause of the others, s", "outcome",
+    "pause of moved ones, s", "pause of the others, s", "outcome",
 )  # fmt: skip
 
 
@@ -57,6 +57,7 @@ def cells(outcome: Outcome) -> tuple[str, ...]:
         _number(outcome.learned_twice),
         _number(outcome.output_duplicates),
         _number(outcome.timing.harmed_s),
+        _number(outcome.timing.moved_s),
         _number(outcome.timing.others_s),
         verdict,
     )
@@ -96,7 +97,7 @@ def markdown(report: Report) -> str:
         made,
         "",
         _row(HEADINGS),
-        _row(["---", *["---:"] * 5, "---"]),
+        _row(["---", *["---:"] * 6, "---"]),
         *(_row(cells(outcome)) for outcome in report.outcomes),
         "",
         "## What was done",

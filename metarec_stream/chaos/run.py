@@ -6,8 +6,12 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from metarec_stream.chaos.broker import KillableBroker
+from metarec_stream.chaos.kept import KeptOutcomes
 from metarec_stream.chaos.outcome import Outcome
 from metarec_stream.chaos.plan import Planned
 from metarec_stream.chaos.registry import FAULTS
@@ -29,8 +33,9 @@ def run(
 ) -> None:
     """Each outcome goes to `on_outcome`, in the plan's order.
 
-    `results`: logs and certificates stay there, a folder a fault. Raises Fatal if the broker does
-    not start, and KeyboardInterrupt once everything is ended.
+    `results`: logs, certificates and outcomes stay there, a folder a fault; an outcome that is
+    there from a run of the same code under the same conditions is taken as it is. Raises Fatal if
+    the broker does not start, and KeyboardInterrupt once everything is ended.
     """
     with Interruption() as interruption, ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="metarec-chaos-")))
@@ -41,8 +46,13 @@ def run(
 
         with interruption.allowed():
             broker = stack.enter_context(KillableBroker(folder / "broker", progress))
+            kept = KeptOutcomes(results or folder, _conditions(settings, scale))
             for planned in plan:
-                _one(settings, broker, planned, scale, results or folder, progress, on_outcome)
+                outcome = kept.find(planned)
+                if outcome is None:
+                    outcome = _one(settings, broker, planned, scale, results or folder, progress)
+                    kept.keep(planned, outcome)
+                on_outcome(outcome)
 
 
 def _one(
@@ -52,13 +62,19 @@ def _one(
     scale: Scale,
     folder: Path,
     say: Callable[[str], None],
-    on_outcome: OnOutcome,
-) -> None:
+) -> Outcome:
     own = folder / planned.fault
     own.mkdir(parents=True, exist_ok=True)
     fault = FAULTS[planned.fault]
     trial = Trial(
         settings, broker, fault, planned, scale, own, lambda text: say(f"{fault.name}: {text}")
     )
-    on_outcome(trial.outcome())
+    outcome = trial.outcome()
     delete_topics(trial.settings)
+    return outcome
+
+
+def _conditions(settings: Settings, scale: Scale) -> dict[str, Any]:
+    """What outcomes depend on beside the code and the plan; not where the log goes."""
+    shown = settings.model_dump(mode="json", exclude={"log", "http"})
+    return {"settings": shown, "scale": msgspec.to_builtins(scale)}

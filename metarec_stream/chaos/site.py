@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -35,11 +36,18 @@ class Site:
     """When the fault came, by the monotonic clock; 0 before."""
     harmed: frozenset[int] = field(default_factory=frozenset)
     """Partitions that it came to."""
+    moves: Counter[int] = field(default_factory=Counter)
+    """How often each partition had come or gone until then."""
 
     def hit(self, harmed: frozenset[int], at: float | None = None) -> None:
         """Note that the fault comes now, or came at this time: before the load, at its start."""
         self.hit_at = max(time.monotonic() if at is None else at, self.load.started_at)
         self.harmed = harmed
+        self.moves = self.fleet.moves()
+
+    def moved(self) -> frozenset[int]:
+        """Partitions that it did not come to and that have got another owner since."""
+        return frozenset(self.fleet.moves() - self.moves) - self.harmed
 
     def wait(self, condition: Callable[[], object], what: str, limit_s: float = LIMIT_S) -> None:
         """Until the condition holds; processes that end are started again meanwhile.

@@ -105,7 +105,7 @@ class Trial:
         ensure_topics(settings)
         events = events_of(scale.events, self._planned.seed)
         with ExitStack() as stack:
-            fleet = stack.enter_context(Fleet(settings, self._folder))
+            fleet = stack.enter_context(Fleet(settings, self._folder, self._fault.environment))
             load = stack.enter_context(Load(settings, events, scale.events / scale.seconds))
             positions = stack.enter_context(Positions(settings))
             watch = stack.enter_context(AnswerWatch(settings))
@@ -149,14 +149,18 @@ class Trial:
 
     def _measured(self, site: Site, watch: AnswerWatch) -> Timing:
         everyone = frozenset(range(self._settings.topics.partitions))
+        moved = site.moved()
+
+        def longest(partitions: frozenset[int]) -> float | None:
+            return _rounded(watch.longest_silence(partitions, site.hit_at))
+
         return Timing(
-            harmed_s=_rounded(watch.longest_silence(site.harmed, site.hit_at)),
-            others_s=_rounded(watch.longest_silence(everyone - site.harmed, site.hit_at)),
-            by_partition={
-                number: _rounded(watch.longest_silence(frozenset((number,)), site.hit_at))
-                for number in sorted(everyone)
-            },
+            harmed_s=longest(site.harmed),
+            moved_s=longest(moved),
+            others_s=longest(everyone - site.harmed - moved),
+            by_partition={number: longest(frozenset((number,))) for number in sorted(everyone)},
             harmed=sorted(site.harmed),
+            moved=sorted(moved),
         )
 
     def _all_own(self, site: Site) -> bool:

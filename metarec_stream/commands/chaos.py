@@ -23,8 +23,8 @@ SHOWN = (
 
 def chaos(
     *,
-    events: Annotated[int, Ge(1_000)] = 10_000,
-    seconds: PositiveFloat = 30.0,
+    events: Annotated[int, Ge(1_000)] = 5_000,
+    seconds: PositiveFloat = 20.0,
     consumers: Annotated[int, Ge(2)] = 3,
     learners: Annotated[int, Ge(0), Le(1)] = 1,
     faults: Annotated[str, Parameter(negative="")] = "all",
@@ -42,7 +42,7 @@ def chaos(
     Parameters
     ----------
     events
-        How many are posted for each fault.
+        How many are posted for each fault: of all faults, more than 100,000.
     seconds
         How long posting them takes; a fault that takes longer gets more events at the same rate.
     consumers
@@ -50,9 +50,11 @@ def chaos(
     learners
         1, or 0 for a run that is over sooner, without the faults of the learner.
     faults
-        Their names, separated by commas; `all`: every one but those that take minutes.
+        Their names, separated by commas; `all`: every one, half an hour; `short`: without those
+        that take minutes.
     results
-        Keep the processes' logs and the certificates in this folder.
+        Keep the processes' logs, the certificates and the outcomes in this folder. A fault whose
+        outcome is there already, from the same code, settings and seed, is not done again.
     docs
         Write the fault matrix, a page and JSON, to this folder.
     """

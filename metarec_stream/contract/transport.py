@@ -64,7 +64,7 @@ class Source(Protocol):
         ...
 
     def group_metadata(self) -> object:
-        """The generation that the last poll's records belong to: handed to send_offsets.
+        """A generation in which the last poll's records are this member's: handed to send_offsets.
 
         Raises Aborted if this process fell out of the group since.
         """
@@ -112,8 +112,23 @@ class Transaction(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a partition of the input stands, for a group."""
+
+    first: int
+    """The first offset that is kept."""
+    end: int
+    """The one after the last."""
+    committed: int | None
+    """The group's committed offset; None if it never committed one."""
+
+
 class History(Protocol):
-    """What was written before a member came: what it needs to take partitions over."""
+    """What was written before a member came: what it needs to take partitions over.
+
+    Nothing waits: what is not known yet is to be asked for again.
+    """
 
     def fence(self, partitions: Sequence[int]) -> bool:
         """End the transactions that other members still have open on these partitions.
@@ -123,27 +138,23 @@ class History(Protocol):
         ...
 
     def settled(self, partition: int) -> bool:
-        """Whether no transaction is open any more on the partition's changelog."""
+        """Whether it is known that no transaction is open on the partition's changelog any more."""
         ...
 
-    def committed(self, partition: int) -> int | None:
-        """The group's committed offset of the input; None if it never committed one."""
-        ...
-
-    def span(self, partition: int) -> tuple[int, int]:
-        """The first offset of the input that is kept, and the one after the last."""
+    def place(self, partition: int) -> Place | None:
+        """Of the input, once the group's offset is stable; None while it is not known."""
         ...
 
     def changelog(self, partition: int) -> Iterator[Sequence[Record]]:
-        """All of it as of now, in order, in slices; some may be empty, to give others a turn."""
+        """All of it as of now, in order, in slices; one is empty while the next is not there."""
         ...
 
     def interactions(self, spans: Mapping[int, tuple[int, int]]) -> Iterator[Sequence[Record]]:
         """The input from a first offset to below another, by partition, roughly in the order of
-        time, in slices; some may be empty.
+        time, in slices; one is empty while the next is not there.
         """
         ...
 
-    def close(self) -> None:
-        """Give back what it has open; it opens anew when it is used again."""
+    def forget(self) -> None:
+        """What was asked for is not wanted any more; what is asked from now on is answered anew."""
         ...

@@ -28,6 +28,11 @@ class Changelog:
         self._committed: KafkaConsumer | None = None
         self._uncommitted: KafkaConsumer | None = None
 
+    def connect(self) -> None:
+        """Open the connections, which takes its time; raises KafkaError."""
+        self._reader()
+        self._watcher()
+
     def settled(self, partition: int) -> bool:
         """Whether no transaction is open on it: its committed end is its end. Raises Fatal."""
         place = TopicPartition(self._topic, partition)
@@ -46,6 +51,8 @@ class Changelog:
             yield from self._read(self._reader(), place)
         except KafkaError as error:
             raise self._failed(partition, error) from error
+        finally:
+            self._reader().unsubscribe()
 
     def close(self) -> None:
         """Give the connections back."""

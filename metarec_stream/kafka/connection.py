@@ -17,6 +17,10 @@ from kafka.net.compat import KafkaNetClient
 from metarec_stream.errors import Fatal
 from metarec_stream.kafka.settings import KafkaSettings
 
+RECONNECT_MS = 1_000
+"""Longest pause between two attempts to connect: by the library's 30 s a client may stay away for
+as long after its broker is back.
+"""
 _FIRST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 5.0
 _FIRST_ATTEMPT_S = 1.0
@@ -33,6 +37,8 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
     options: dict[str, Any] = {
         "bootstrap_servers": _servers(settings),
         "security_protocol": settings.security_protocol,
+        "reconnect_backoff_max_ms": RECONNECT_MS,
+        "bootstrap_timeout_ms": round(settings.connect_timeout_s * 1_000),
     }
     if settings.security_protocol.startswith("SASL"):
         options["sasl_mechanism"] = settings.sasl_mechanism
@@ -116,11 +122,9 @@ def _attempt(options: dict[str, Any], settings: KafkaSettings, patience_s: float
         return made[0]
 
     try:
-        KafkaAdminClient(
-            **options,
-            bootstrap_timeout_ms=round(max(_FIRST_ATTEMPT_S, patience_s) * 1000),
-            kafka_client=remember,
-        ).close()
+        patience_ms = round(max(_FIRST_ATTEMPT_S, patience_s) * 1_000)
+        patient = {**options, "bootstrap_timeout_ms": patience_ms}
+        KafkaAdminClient(**patient, kafka_client=remember).close()
     except KafkaError as error:
         _close(made[0])
         return f"{_misunderstood(settings)} ({error})"

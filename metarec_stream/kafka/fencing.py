@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import structlog
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
@@ -20,6 +20,8 @@ LIMIT_S = 10.0
 LOOK_EVERY_S = 0.1
 STALE_S = 1.5
 """A living process goes on from its offsets to its first record at once."""
+GONE_S = 0.2
+"""Of one that is no member of the group: an earlier release's does not say its id there."""
 _OPEN = ("Ongoing", "PrepareCommit", "PrepareAbort", "PrepareEpochFence")
 
 log = structlog.get_logger()
@@ -32,7 +34,8 @@ class Fencing:
     then a zombie may still commit rows of partitions that are no longer its own.
 
     A transaction that has written nothing yet but offsets does not say of which partitions: every
-    living member has one for a moment in each batch. One that stays so is ended, too.
+    living member has one for a moment in each batch. One that stays so is ended, too, and that of a
+    process that the group does not know any more sooner.
     """
 
     def __init__(self, settings: Settings, own_id: str) -> None:
@@ -41,6 +44,7 @@ class Fencing:
         self._prefix = f"{settings.application}.{settings.kafka.group}."
         self._suspects: dict[tuple[str, int], float] = {}
         self._looked = -LOOK_EVERY_S
+        self._admin: KafkaAdminClient | None = None
 
     def fence(self, partitions: Sequence[int]) -> bool:
         """End every open transaction of the group that touches these partitions.
@@ -53,8 +57,7 @@ class Fencing:
             return False
         self._looked = now
         try:
-            with KafkaAdminClient(**client_options(self._settings.kafka)) as admin:
-                owners = self._owners(admin, frozenset(partitions), now)
+            owners = self._owners(self.connect(), frozenset(partitions), now)
             for owner in owners:
                 self._end(owner)
         except (KafkaError, TimeoutError) as error:
@@ -67,6 +70,18 @@ class Fencing:
         if owners:
             log.info("transactions_fenced", owners=owners, partitions=list(partitions))
         return not self._suspects
+
+    def connect(self) -> KafkaAdminClient:
+        """The connection, which takes its time to open; raises KafkaError."""
+        if self._admin is None:
+            self._admin = KafkaAdminClient(**client_options(self._settings.kafka))
+        return self._admin
+
+    def close(self) -> None:
+        """Give the connection back."""
+        if self._admin is not None:
+            self._admin.close()
+            self._admin = None
 
     def _owners(self, admin: KafkaAdminClient, partitions: frozenset[int], now: float) -> list[str]:
         """Transactional ids other than ours whose open transaction touches the partitions."""
@@ -82,9 +97,22 @@ class Fencing:
                 owners.append(name)
             elif touched and not written:
                 suspects[name, started] = self._suspects.get((name, started), now)
-        stale = [each for each, seen in suspects.items() if now - seen >= STALE_S]
+        gone = self._gone(admin, (name for name, _ in suspects)) if suspects else frozenset()
+        stale = [
+            (name, started)
+            for (name, started), seen in suspects.items()
+            if now - seen >= (GONE_S if name in gone else STALE_S)
+        ]
         self._suspects = {each: suspects[each] for each in suspects.keys() - set(stale)}
         return owners + [name for name, _ in stale]
+
+    def _gone(self, admin: KafkaAdminClient, names: Iterable[str]) -> frozenset[str]:
+        """Of these transactional ids, those of no member of the group; none if it does not say."""
+        group = self._settings.kafka.group
+        described = admin.describe_groups([group])[group]
+        if described["error"]:
+            return frozenset()
+        return frozenset(names) - {member["client_id"] for member in described["members"]}
 
     def _outputs(self) -> tuple[str, ...]:
         return self._settings.topics.partitioned()

@@ -25,8 +25,9 @@ class KafkaSettings(Section):
     after a crash or a rebalance the answers of the last batch may come twice."""
     session_timeout_ms: int = Field(6_000, ge=3_000, le=300_000)
     """A consumer not heard of for this long loses its partitions."""
-    heartbeat_interval_ms: int = Field(1_500, ge=100)
-    """Between two signs of life to the group's coordinator."""
+    heartbeat_interval_ms: int = Field(500, ge=100)
+    """Between two signs of life to the group's coordinator; a member hears of a rebalance by the
+    answer to one."""
     max_poll_interval_ms: int = Field(300_000, ge=1_000)
     """A consumer that does not poll for this long loses its partitions."""
     transaction_timeout_ms: int = Field(15_000, ge=1_000)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from kafka import ConsumerGroupMetadata, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import AuthorizationError, IllegalStateError, KafkaError
 from kafka.structs import MemberState
@@ -15,22 +15,23 @@ from metarec_stream.config import Settings
 from metarec_stream.contract.transport import Aborted, Record
 from metarec_stream.errors import Fatal
 from metarec_stream.kafka.connection import client_options
+from metarec_stream.kafka.header_names import read_any_header_name
+from metarec_stream.kafka.joining import PatientJoin
 from metarec_stream.kafka.rebalance import Rebalance, RebalanceNotes
 from metarec_stream.kafka.rights import Right, advice
 from metarec_stream.kafka.watchdog import GroupWatchdog
 
 END_OFFSETS_LIMIT_MS = 1_000
-JOIN_S = 2.0
-"""How long one poll stays with a rebalance that has begun.
-
-kafka-python throws a finished rebalance away and begins another if it finishes while nobody polls,
-so a member that does other things in between can keep the whole group rebalancing for ever.
-"""
-JOIN_POLL_MS = 100
+JOIN_POLL_MS = 5
+"""How long a poll waits for the group while there are records to be had."""
 
 
 def reading_options(settings: Settings) -> dict[str, Any]:
-    """What every consumer of ours sets: the library's defaults for these lose or repeat records."""
+    """What every consumer of ours sets: the library's defaults for these lose or repeat records.
+
+    Every one reads records with header names that are not UTF-8, too.
+    """
+    read_any_header_name()
     return {
         **client_options(settings.kafka),
         "isolation_level": "read_committed",
@@ -44,24 +45,34 @@ class KafkaSource:
     """The partitions of the input topic that the group gives to this member.
 
     Rebalances are handed to `on_rebalance` on the thread that polls, before the records of that
-    poll. A partition that is assigned is held back until `resume` is called for it. Raises Fatal
-    when polling fails, the brokers stay away, or the member never settles.
+    poll. A partition that is assigned is held back until `resume` is called for it. Those that flow
+    go on while the group waits for its other members. Raises Fatal when polling fails, the brokers
+    stay away, or the member never settles.
     """
 
-    def __init__(self, settings: Settings, on_rebalance: Callable[[Rebalance], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        on_rebalance: Callable[[Rebalance], None],
+        transactional_id: str | None = None,
+    ) -> None:
+        """`transactional_id`: of this process's producer; the group's other members know by it that
+        the process is alive.
+        """
         self._topic = settings.topics.interactions
         self._settings = settings.kafka
         self._on_rebalance = on_rebalance
-        self._notes = RebalanceNotes(self._pause)
+        self._notes = RebalanceNotes(self._hold)
         self._owned: set[int] = set()
         self._held: set[int] = set()
         self._lag: dict[int, int] = {}
-        self._metadata: ConsumerGroupMetadata | None = None
+        self._settled = False
         self._heard = time.monotonic()
         patience_s = (settings.kafka.max_poll_interval_ms + settings.kafka.session_timeout_ms) / 1e3
         self._watchdog = GroupWatchdog(settings.kafka.group, patience_s)
         self._consumer = KafkaConsumer(
             **reading_options(settings),
+            client_id=transactional_id or settings.application,
             group_id=settings.kafka.group,
             group_instance_id=settings.instance_id,
             partition_assignment_strategy=[CooperativeStickyAssignor],
@@ -69,6 +80,7 @@ class KafkaSource:
             heartbeat_interval_ms=settings.kafka.heartbeat_interval_ms,
             max_poll_interval_ms=settings.kafka.max_poll_interval_ms,
         )
+        self._join = PatientJoin(self._consumer._coordinator)
         self._consumer.subscribe([self._topic], listener=self._notes)
 
     @property
@@ -79,13 +91,10 @@ class KafkaSource:
     @property
     def settled(self) -> bool:
         """Whether the group had given this member its share at the last poll, be it none."""
-        return self._metadata is not None and self._metadata.state == MemberState.STABLE
+        return self._settled
 
     def poll(self, timeout_ms: int, max_records: int) -> Sequence[Record]:
         taken = self._poll(timeout_ms, max_records)
-        joining_until = time.monotonic() + JOIN_S
-        while not (taken or self.settled) and time.monotonic() < joining_until:
-            taken = self._poll(JOIN_POLL_MS, max_records)
         for change in self._notes.drain():
             self._take_note(change)
         self._watchdog.observe(self.settled, time.monotonic(), time.process_time())
@@ -97,8 +106,10 @@ class KafkaSource:
         ]
 
     def group_metadata(self) -> object:
-        metadata = self._metadata
-        if metadata is None or not metadata.member_id or metadata.generation_id < 0:
+        # Nothing but falling out of the group takes partitions away between two polls: the answer
+        # to a join is taken by a poll, and what it revokes goes to nobody before the join after it.
+        metadata = self._consumer.group_metadata()
+        if not metadata.member_id or metadata.generation_id < 0:
             # The broker takes offsets of a bare group id from anyone: they would not be fenced.
             raise Aborted(
                 f"this process fell out of the group {self._settings.group} while it had records "
@@ -130,7 +141,8 @@ class KafkaSource:
 
         While the brokers do not answer it is the last known one, for `kafka.connect_timeout_s`.
         """
-        partitions = [TopicPartition(self._topic, number) for number in sorted(self._owned)]
+        flowing = sorted(self._owned - self._held)
+        partitions = [TopicPartition(self._topic, number) for number in flowing]
         # A member without partitions asks too: the answer is its only sign that the brokers live.
         asked = partitions or [TopicPartition(self._topic, 0)]
         try:
@@ -185,30 +197,44 @@ class KafkaSource:
 
     def _poll(self, timeout_ms: int, max_records: int) -> Mapping[TopicPartition, Sequence[Record]]:
         taken: Mapping[TopicPartition, Sequence[Record]] = {}
-        self._take_up_join()
+        self._join.take_up()
+        # Offsets outside a transaction are taken from settled members only.
+        transactional = self._settings.guarantee == "exactly-once"
+        working = transactional and self._join.wanted and self._owned > self._held
         try:
-            taken = self._consumer.poll(timeout_ms=timeout_ms, max_records=max_records)
+            wait_ms = min(timeout_ms, JOIN_POLL_MS) if working else timeout_ms
+            taken = self._consumer.poll(timeout_ms=wait_ms, max_records=max_records)
+            if working and not taken and self._join.wanted:
+                taken = self._fetched(timeout_ms, max_records)
         except (KafkaError, ValueError, AssertionError) as error:
             if not getattr(error, "retriable", False):
                 raise self._unreadable(error) from error
-        # Nothing moves the generation between this poll and the next but falling out of the group.
-        self._metadata = self._consumer.group_metadata()
+        self._settled = self._consumer.group_metadata().state == MemberState.STABLE
         return taken
 
-    def _pause(self, partitions: Iterable[TopicPartition]) -> None:
-        self._consumer.pause(*partitions)
+    def _fetched(
+        self, timeout_ms: int, max_records: int
+    ) -> Mapping[TopicPartition, Sequence[Record]]:
+        """Records without a look at the group.
 
-    def _take_up_join(self) -> None:
-        """Go on with a join that the library has lost sight of.
-
-        kafka-python 3.0.12: a leader joins again because the topic's metadata changed, and making
-        the assignment is what satisfies that reason. If the poll ends before the group's answer
-        comes, the next one finds no reason to join and never takes it: the member stays in
-        rebalancing, at full CPU, for ever. There is no public way to ask for the join's end.
+        kafka-python 3.0.12 hands out none while the group waits for its slowest member, though a
+        cooperative rebalance takes nothing away before its end.
         """
-        coordinator = self._consumer._coordinator
-        if coordinator.rejoining and not coordinator.need_rejoin():
-            coordinator.request_rejoin()
+        fetched, idle = self._consumer._fetcher.fetch_records(max_records, timeout_ms=timeout_ms)
+        if idle:
+            time.sleep(timeout_ms / 1e3)
+        found: Mapping[TopicPartition, Sequence[Record]] = fetched
+        return found
+
+    def _hold(self, partitions: Iterable[TopicPartition]) -> None:
+        """Hold new partitions back, with a position that nobody reads from.
+
+        Without one each poll would ask for their committed offsets, and wait: a dead owner's open
+        transaction leaves these unknown.
+        """
+        for partition in partitions:
+            self._consumer.seek(partition, 0)
+            self._consumer.pause(partition)
 
     def _take_note(self, change: Rebalance) -> None:
         if change.kind == "assigned":

@@ -35,6 +35,14 @@ MARGIN_S = 5.0
 
 REFUSALS = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidRecordError)
 """What the brokers say of a record that they will never take."""
+FENCED = (ProducerFencedError, InvalidProducerEpochError)
+"""What they say of a producer whose id somebody else has taken: the latter of its records."""
+
+
+def transactional_id_of(settings: Settings) -> str:
+    """The same for an `instance_id` whenever it is started; else one of the process's own."""
+    slot = settings.instance_id or secrets.token_hex(8)
+    return f"{settings.application}.{settings.kafka.group}.{slot}"
 
 
 class KafkaTransaction:
@@ -45,9 +53,9 @@ class KafkaTransaction:
     producer, a missing right.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        slot = settings.instance_id or secrets.token_hex(8)
-        self.transactional_id = f"{settings.application}.{settings.kafka.group}.{slot}"
+    def __init__(self, settings: Settings, transactional_id: str | None = None) -> None:
+        """`transactional_id`: one of `transactional_id_of`; a new one if absent."""
+        self.transactional_id = transactional_id or transactional_id_of(settings)
         self._kafka = settings.kafka
         self._input_topic = settings.topics.interactions
         self._rights = consumer_rights(settings)
@@ -123,7 +131,7 @@ class KafkaTransaction:
             raise self._failed("sending the transaction's records", error) from error
         try:
             self._calls.call(self._producer.commit_transaction, self._limit_s)
-        except (ProducerFencedError, InvalidProducerEpochError) as failure:
+        except FENCED as failure:
             raise self._fatal("committing", failure) from failure
         except (KafkaError, TimeoutError, AssertionError) as failure:
             raise Uncertain(f"committing: {_said(failure)}") from failure
@@ -166,7 +174,7 @@ class KafkaTransaction:
         )
 
     def _advice(self, error: Exception) -> str:
-        if isinstance(error, ProducerFencedError):
+        if isinstance(error, FENCED):
             return (
                 "another process has the same id, or the broker ended the transaction; give each "
                 "process its own instance_id, or none, and start this one again"

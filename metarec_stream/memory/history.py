@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from metarec_stream.contract.transport import Record
+from metarec_stream.contract.transport import Place, Record
 from metarec_stream.memory.log import MemoryLog
 
 CHUNK = 100
@@ -25,11 +25,12 @@ class MemoryHistory:
     def settled(self, partition: int) -> bool:
         return True
 
-    def committed(self, partition: int) -> int | None:
-        return self._log.committed(self._group, self._input, partition)
-
-    def span(self, partition: int) -> tuple[int, int]:
-        return (self._log.begin(self._input, partition), self._log.end(self._input, partition))
+    def place(self, partition: int) -> Place:
+        return Place(
+            first=self._log.begin(self._input, partition),
+            end=self._log.end(self._input, partition),
+            committed=self._log.committed(self._group, self._input, partition),
+        )
 
     def changelog(self, partition: int) -> Iterator[Sequence[Record]]:
         yield from self._chunks(self._state, partition, 0, self._log.end(self._state, partition))
@@ -38,7 +39,7 @@ class MemoryHistory:
         for partition, (first, end) in spans.items():
             yield from self._chunks(self._input, partition, first, end)
 
-    def close(self) -> None:
+    def forget(self) -> None:
         pass
 
     def _chunks(

@@ -101,16 +101,17 @@ class Batches:
         Waits `wait_ms` for a first record (`batch.poll_ms` if absent). Nothing is begun where
         there is no record and no checkpoint is due. Raises Fatal where only a new process helps.
         """
-        # 1. Poll, and note the generation that these records belong to.
+        # 1. Poll.
         wait_ms = self._settings.batch.poll_ms if wait_ms is None else wait_ms
         records = self._source.poll(wait_ms, self._most)
-        crash_point("after-poll")
+        if records:
+            crash_point("after-poll")
         return self.take(records) if records or self._state.due() else 0
 
     def take(self, records: Sequence[Record]) -> int:
         """Steps 2 to 6 for records that were polled, or for checkpoints alone; returns as `run`."""
         try:
-            generation = self._source.group_metadata()
+            self._source.group_metadata()
         except Aborted as error:
             self._read_again("rebalance", error, records)
             return 0
@@ -123,7 +124,7 @@ class Batches:
         started = self._clock.monotonic()
         offsets = result.offsets if result else {}
         try:
-            published = self._publish(offsets, self._outputs(records, result), generation)
+            published = self._publish(offsets, self._outputs(records, result))
         except Uncertain as error:
             if not self._went_through(error, offsets, records):
                 return 0
@@ -140,15 +141,14 @@ class Batches:
             _observe(result, len(records), self._metrics, self._clock, started, published)
         return len(records)
 
-    def _publish(
-        self, offsets: Mapping[int, int], outputs: Sequence[Output], generation: object
-    ) -> float:
+    def _publish(self, offsets: Mapping[int, int], outputs: Sequence[Output]) -> float:
         """One transaction; returns when all of it was handed over, just before the commit."""
         transaction, due = self._transaction, self._state.due()
         transaction.begin()
         # 3. The offsets first: a member that no longer owns its partitions is refused here,
-        #    before it wrote anything that would hold back the readers of the outputs.
-        transaction.send_offsets({**due, **offsets}, generation)
+        #    before it wrote anything that would hold back the readers of the outputs. The
+        #    generation is that of now: one that began since the poll takes nothing away yet.
+        transaction.send_offsets({**due, **offsets}, self._source.group_metadata())
         crash_point("after-send-offsets")
 
         # 4. Dead letters, recommendations, tasks, in the order they were made.

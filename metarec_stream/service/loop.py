@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from metarec_stream.pipeline.recommender import Recommender
 
 GAUGES_EVERY_S = 1.0
-RESTORING_POLL_MS = 1
-"""While partitions are restored, no time is spent waiting for records of the others."""
+RESTORING_POLL_MS = 5
+"""While partitions are restored, little time is spent waiting for records of the others."""
 SPARE_AFTER_S = 3.0
 """A first, short-lived generation may give nothing to anyone: a member is spare after this."""
 

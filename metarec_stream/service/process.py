@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import structlog
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from metarec_stream.clock import Clock, SystemClock
+from metarec_stream.clock import Clock, clock_of_process
 from metarec_stream.config import Settings
 from metarec_stream.kafka.at_least_once import AtLeastOnce
 from metarec_stream.kafka.connection import wait_for_brokers
 from metarec_stream.kafka.source import KafkaSource
 from metarec_stream.kafka.topics import ensure_topics
-from metarec_stream.kafka.transaction import KafkaTransaction
+from metarec_stream.kafka.transaction import KafkaTransaction, transactional_id_of
 from metarec_stream.metrics import ConsumerMetrics
 from metarec_stream.service.catalogue_feed import CatalogueFeed, ProfileFeed, TopicFeed
 from metarec_stream.service.health import HealthServer, Readiness
@@ -63,7 +63,7 @@ class _ConsumerProcess:
         self._metrics = metrics
         self._readiness = readiness
         self._stop = stop
-        self._clock: Clock = SystemClock()
+        self._clock: Clock = clock_of_process()
 
     def run(self) -> None:
         """Returns when told to stop between two batches."""
@@ -91,14 +91,13 @@ class _ConsumerProcess:
             )
             self._catch_up(versions, (catalogue, profiles), loop)
             self._stop.defer()
-            source = parts.enter_context(closing(KafkaSource(self._settings, loop.on_rebalance)))
-            transaction = parts.enter_context(closing(self._transaction(source)))
-            history = parts.enter_context(
-                closing(
-                    KafkaHistory(self._settings, transaction.transactional_id, source.committed)
-                )
+            own_id = transactional_id_of(self._settings)
+            history = parts.enter_context(closing(KafkaHistory(self._settings, own_id)))
+            source = parts.enter_context(
+                closing(KafkaSource(self._settings, loop.on_rebalance, own_id))
             )
-            log.info("serving", transactional_id=transaction.transactional_id)
+            transaction = parts.enter_context(closing(self._transaction(source, own_id)))
+            log.info("serving", transactional_id=own_id)
             loop.run(source, transaction, history)
 
     def _reach_brokers(self) -> int:
@@ -127,12 +126,12 @@ class _ConsumerProcess:
         log.info("kernels_compiled", seconds=round(self._clock.monotonic() - started, 3))
         return recommender
 
-    def _transaction(self, source: KafkaSource) -> KafkaTransaction | AtLeastOnce:
+    def _transaction(self, source: KafkaSource, own_id: str) -> KafkaTransaction | AtLeastOnce:
         if self._settings.kafka.guarantee == "at-least-once":
             from metarec_stream.state.header import HEADER_KEY
 
             return AtLeastOnce(self._settings, HEADER_KEY, source.commit)
-        return KafkaTransaction(self._settings)
+        return KafkaTransaction(self._settings, own_id)
 
     def _checkpoints(self, recommender: Recommender) -> Checkpoints:
         from metarec_stream.pipeline.checkpoint import Checkpoints

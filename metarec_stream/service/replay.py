@@ -10,7 +10,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from metarec_stream.config import Settings
-from metarec_stream.contract.transport import Record
+from metarec_stream.contract.transport import Place, Record
 from metarec_stream.errors import Fatal
 from metarec_stream.kafka.rights import Right, advice
 from metarec_stream.kafka.source import reading_options
@@ -71,24 +71,33 @@ class Replay:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._topic = settings.topics.interactions
-        self._asking: KafkaConsumer | None = None
+        self._patience_s = settings.kafka.connect_timeout_s
+        self._member: KafkaConsumer | None = None
+        self._reader: KafkaConsumer | None = None
 
-    def span(self, partition: int) -> tuple[int, int]:
-        """The first offset that is kept, and the one after the last. Raises Fatal."""
-        place = TopicPartition(self._topic, partition)
+    def connect(self) -> None:
+        """Open the connections, which takes its time; raises KafkaError."""
+        self._asking()
+        self._reading()
+
+    def place(self, partition: int) -> Place:
+        """Waits until the group's offset is stable. Raises Fatal."""
+        place, patience_s = TopicPartition(self._topic, partition), self._patience_s
         try:
-            if self._asking is None:
-                self._asking = KafkaConsumer(**reading_options(self._settings), group_id=None)
-            first = self._asking.beginning_offsets([place], OFFSETS_LIMIT_MS)[place]
-            return int(first), int(self._asking.end_offsets([place], OFFSETS_LIMIT_MS)[place])
+            asking = self._asking()
+            committed = asking.committed(place, timeout_ms=patience_s * 1e3)
+            first = asking.beginning_offsets([place], OFFSETS_LIMIT_MS)[place]
+            end = asking.end_offsets([place], OFFSETS_LIMIT_MS)[place]
         except KafkaError as error:
             raise self._refused({partition: 0}, error) from error
+        return Place(int(first), int(end), None if committed is None else int(committed))
 
     def close(self) -> None:
-        """Give the connection back that `span` has opened."""
-        if self._asking is not None:
-            self._asking.close()
-            self._asking = None
+        """Give the connections back."""
+        for consumer in (self._member, self._reader):
+            if consumer is not None:
+                consumer.close()
+        self._member = self._reader = None
 
     def chunks(self, spans: Mapping[int, tuple[int, int]]) -> Iterator[list[Record]]:
         """The records from each partition's first offset to below its end, roughly in the order
@@ -100,13 +109,24 @@ class Replay:
         if not spans:
             return
         until = {number: end for number, (_, end) in spans.items()}
-        consumer = KafkaConsumer(**reading_options(self._settings), group_id=None)
         try:
-            yield from self._read(consumer, spans, until)
+            yield from self._read(self._reading(), spans, until)
         except KafkaError as error:
             raise self._refused(until, error) from error
         finally:
-            consumer.close()
+            self._reading().unsubscribe()
+
+    def _asking(self) -> KafkaConsumer:
+        """Knows the group's offsets, and is no member of it."""
+        if self._member is None:
+            options = {**reading_options(self._settings), "group_id": self._settings.kafka.group}
+            self._member = KafkaConsumer(**options)
+        return self._member
+
+    def _reading(self) -> KafkaConsumer:
+        if self._reader is None:
+            self._reader = KafkaConsumer(**reading_options(self._settings), group_id=None)
+        return self._reader
 
     def _read(
         self, consumer: KafkaConsumer, spans: Mapping[int, tuple[int, int]], until: dict[int, int]
@@ -132,7 +152,7 @@ class Replay:
                     left.discard(number)
             yield merge.release()
             heard = time.monotonic() if moved else heard
-            if time.monotonic() - heard > self._settings.kafka.connect_timeout_s:
+            if time.monotonic() - heard > self._patience_s:
                 raise self._failed(until, "no record came")
 
     def _positions(self, consumer: KafkaConsumer, left: set[int]) -> dict[int, int]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import structlog
 
 from metarec_stream.clock import Clock
 from metarec_stream.config import Settings
-from metarec_stream.contract.transport import History
+from metarec_stream.contract.transport import History, Place
 from metarec_stream.crash_points import crash_point
 from metarec_stream.errors import Degraded, Fatal
 from metarec_stream.metrics import ConsumerMetrics
@@ -50,7 +50,7 @@ class Takeover:
         self._on_restored = on_restored
         self._on_degraded = on_degraded
         self._waiting: dict[int, float] = {}
-        self._work: Iterator[None] | None = None
+        self._work: Iterator[bool] | None = None
 
     @property
     def waiting(self) -> list[int]:
@@ -74,20 +74,21 @@ class Takeover:
         self._metrics.restoring.set(len(self._waiting))
 
     def step(self) -> None:
-        """Go on for about `SLICE_S`. Raises Fatal."""
+        """Go on for about `SLICE_S`, or until there is something to wait for. Raises Fatal."""
         until = self._clock.monotonic() + SLICE_S
         while self._waiting:
             if self._work is None:
                 self._work = self._restore_all()
-            if next(self._work, self) is self:
+            went_on = next(self._work, None)
+            if went_on is None:
                 self._work = None
-            if self._clock.monotonic() >= until:
+            if went_on is False or self._clock.monotonic() >= until:
                 return
 
     def _begin_anew(self) -> None:
         """What is half restored is forgotten; the rest of the work follows from who waits."""
         self._work = None
-        self._history.close()
+        self._history.forget()
         for partition in self._waiting:
             self._forget(partition)
 
@@ -95,22 +96,29 @@ class Takeover:
         if partition in self._recommender.hard.progress:
             self._recommender.drop(partition)
 
-    def _restore_all(self) -> Iterator[None]:
+    def _restore_all(self) -> Iterator[bool]:
+        """Yields after each piece of work whether it was done; if not, it has to be waited for."""
         while not self._history.fence(list(self._waiting)):
-            yield
+            yield False
         for partition in list(self._waiting):
             while not self._history.settled(partition):
-                yield
-        if not self._recommender.has_soft_state:
-            yield from self._warm_up(list(self._waiting))
+                yield False
+        places = {}
         for partition in list(self._waiting):
-            yield from self._restore(partition)
-        self._history.close()
+            places[partition] = yield from self._place(partition)
+        if not self._recommender.has_soft_state:
+            yield from self._warm_up(places)
+        for partition, place in places.items():
+            yield from self._restore(partition, place)
 
-    def _restore(self, partition: int) -> Iterator[None]:
-        committed = self._history.committed(partition) or 0
-        first, end = self._history.span(partition)
-        self._check_not_recreated(partition, committed, end)
+    def _place(self, partition: int) -> Generator[bool, None, Place]:
+        while (place := self._history.place(partition)) is None:
+            yield False
+        self._check_not_recreated(partition, place)
+        return place
+
+    def _restore(self, partition: int, place: Place) -> Iterator[bool]:
+        committed, first = place.committed or 0, place.first
         self._recommender.assign(partition)
         rows = yield from self._read_changelog(partition, first)
         progress = self._recommender.hard.progress[partition]
@@ -121,22 +129,24 @@ class Takeover:
             self._on_degraded("replay-hole", partition, f"{gone} records are gone by retention")
         replayed = max(0, committed - progress.offset)
         for chunk in self._history.interactions({partition: (progress.offset, committed)}):
-            self._recommender.replay(chunk)
-            crash_point("in-restore")
-            yield
+            if chunk:
+                self._recommender.replay(chunk)
+                crash_point("in-restore")
+            yield bool(chunk)
         # A committed offset behind the state was moved by hand, or its commit came after the state.
         progress.offset = max(progress.offset, committed)
         progress.live = True
         self._on_restored(partition, progress.offset)
         self._tell(partition, rows, replayed, progress.offset)
 
-    def _read_changelog(self, partition: int, first: int) -> Generator[None, None, int]:
+    def _read_changelog(self, partition: int, first: int) -> Generator[bool, None, int]:
         """Returns how many rows of users it held."""
         restore = self._recommender.restore(partition)
         for chunk in self._history.changelog(partition):
-            restore.take(chunk)
-            crash_point("in-restore")
-            yield
+            if chunk:
+                restore.take(chunk)
+                crash_point("in-restore")
+            yield bool(chunk)
         try:
             self._note_settings(partition, restore.finish())
         except Degraded as error:
@@ -155,17 +165,17 @@ class Takeover:
         if header is not None and header.settings != self._recommender.hard.settings_hash:
             log.warning("state_was_made_under_other_settings", partition=partition)
 
-    def _warm_up(self, partitions: list[int]) -> Iterator[None]:
-        each = self._settings.catalogue.warm_up_events // len(partitions)
+    def _warm_up(self, places: Mapping[int, Place]) -> Iterator[bool]:
+        each = self._settings.catalogue.warm_up_events // len(places)
         spans = {}
-        for partition in partitions:
-            committed = self._history.committed(partition) or 0
-            spans[partition] = (max(self._history.span(partition)[0], committed - each), committed)
-        warm_up = SoftWarmUp(self._recommender, partitions)
+        for partition, place in places.items():
+            committed = place.committed or 0
+            spans[partition] = (max(place.first, committed - each), committed)
+        warm_up = SoftWarmUp(self._recommender, list(places))
         try:
             for chunk in self._history.interactions(spans):
                 warm_up.take(chunk)
-                yield
+                yield bool(chunk)
         finally:
             warm_up.finish()
 
@@ -179,12 +189,12 @@ class Takeover:
             offset=offset, seconds=round(seconds, 3),
         )  # fmt: skip
 
-    def _check_not_recreated(self, partition: int, committed: int, end: int) -> None:
+    def _check_not_recreated(self, partition: int, place: Place) -> None:
         topic, group = self._settings.topics.interactions, self._settings.kafka.group
-        if committed > end:
+        if (place.committed or 0) > place.end:
             raise Fatal(
-                f"the group {group} has committed offset {committed} of {topic}/{partition}, which "
-                f"ends at {end}: the topic was made anew; delete the group's offsets of it and the "
-                f"topic {self._settings.topics.state}, or set another kafka.group and "
-                "topics.state, then start again"
+                f"the group {group} has committed offset {place.committed} of {topic}/{partition}, "
+                f"which ends at {place.end}: the topic was made anew; delete the group's offsets "
+                f"of it and the topic {self._settings.topics.state}, or set another kafka.group "
+                "and topics.state, then start again"
             )

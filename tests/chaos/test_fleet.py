@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from metarec_stream.chaos.fleet import Fleet, Member
 from metarec_stream.chaos.foreign_writes import version_records
 from metarec_stream.config import Settings
 from metarec_stream.contract.meta_version_codec import VersionAssembler
+from metarec_stream.crash_points import VARIABLE
 from metarec_stream.errors import Degraded, Fatal
 from metarec_stream.kafka.child import start_child
 
@@ -50,6 +52,24 @@ def test_what_consumers_say_of_damage_is_counted_over_all_of_them(tmp_path: Path
     log_of(tmp_path / "consumer-1.1.log", damaged, {"event": "serving"})
     log_of(tmp_path / "consumer-1.2.log", damaged, {"event": "partition_degraded"})
     assert Fleet(Settings(), tmp_path).warned() == {"partition_degraded": 1, "state_rebuilt": 2}
+
+
+def test_partitions_that_come_and_go_are_counted(tmp_path: Path) -> None:
+    """Over all consumers: what has been counted since tells which have moved."""
+    log_of(tmp_path / "consumer-1.1.log", partitions("assigned", 0, 1))
+    before = Fleet(Settings(), tmp_path).moves()
+    log_of(tmp_path / "consumer-2.1.log", partitions("assigned", 1))
+    assert set(Fleet(Settings(), tmp_path).moves() - before) == {1}
+
+
+def test_each_process_has_its_own_name_in_its_environment(tmp_path: Path) -> None:
+    """So a fault can make all of them static members; the settings reach them, too."""
+    with Fleet(Settings(), tmp_path, {"METAREC_INSTANCE_ID": "{name}"}) as fleet:
+        fleet.start("consumer-1", "after-poll:3")
+        child = psutil.Process(fleet.member("consumer-1").child.pid)
+        environment = child.environ()
+    assert environment["METAREC_INSTANCE_ID"] == "consumer-1"
+    assert environment[VARIABLE] == "after-poll:3"
 
 
 def test_a_process_that_is_not_there_is_named(tmp_path: Path) -> None:

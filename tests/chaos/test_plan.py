@@ -27,12 +27,13 @@ def test_a_fault_is_drawn_alike_whichever_others_are_chosen() -> None:
     assert plan_of(FAULTS, ["zombie", "kill"], 3, 7) == [by_name["zombie"], by_name["kill"]]
 
 
-def test_all_has_every_fault_once_but_those_that_take_minutes() -> None:
-    """Those are done by name only."""
-    names = [planned.fault for planned in plan_of(FAULTS, ["all", "kill", "broker-away"], 3, 7)]
+def test_all_has_every_fault_once_and_short_no_one_that_takes_minutes() -> None:
+    """Those can be named beside it."""
+    names = [planned.fault for planned in plan_of(FAULTS, ["short", "kill", "broker-away"], 3, 7)]
     assert len(set(names)) == len(names)
-    assert set(FAULTS) - set(names) == {"repeated-kills"}
+    assert set(FAULTS) - set(names) == {"repeated-kills", "rolling-restart"}
     assert names[-1] == "broker-away"
+    assert [planned.fault for planned in plan_of(FAULTS, ["all"], 3, 7)] == list(FAULTS)
 
 
 def test_every_crash_point_has_a_fault_and_a_pass_in_its_range() -> None:

@@ -18,7 +18,7 @@ def outcome(**fields: object) -> Outcome:
     made: dict[str, object] = {
         "fault": "kill", "what": "SIGKILL", "victim": 2, "crash_at": "", "expected": "certified",
         "verdict": "certified", "events": 4_000, "lost": 0, "learned_twice": 0,
-        "output_duplicates": 0, "timing": Timing(harmed_s=6.2, others_s=0.4),
+        "output_duplicates": 0, "timing": Timing(harmed_s=6.2, moved_s=1.1, others_s=0.4),
     }  # fmt: skip
     return Outcome(**{**made, **fields})  # type: ignore[arg-type]
 
@@ -33,7 +33,7 @@ def report(*outcomes: Outcome) -> Report:
 
 def test_a_row_says_what_was_expected_where_that_did_not_come() -> None:
     """And nothing about it where it did; what was not measured is no zero."""
-    assert cells(outcome()) == ("kill", "0", "0", "0", "6.2", "0.4", "certified")
+    assert cells(outcome()) == ("kill", "0", "0", "0", "6.2", "1.1", "0.4", "certified")
     failed = outcome(verdict="failed", lost=None, timing=Timing())
     assert not failed.as_expected
     assert cells(failed)[1] == cells(failed)[4] == "–"
@@ -47,7 +47,7 @@ def test_the_page_has_the_command_the_rows_and_what_else_was_seen() -> None:
     page = markdown(report(outcome(ended=ended, warned={"state_rebuilt": 1}, note="a note")))
     assert "    metarec chaos\n" in page
     assert "Seed 7; CPU; Apache Kafka 4; `a.b` 1; 4,000 records in all." in page
-    assert "| kill | 0 | 0 | 0 | 6.2 | 0.4 | certified |" in page
+    assert "| kill | 0 | 0 | 0 | 6.2 | 1.1 | 0.4 | certified |" in page
     assert "started again: consumer-1: 1." in page
     assert "Consumers logged: state_rebuilt 1." in page
     assert "certified: a note." in page

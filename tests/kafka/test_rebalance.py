@@ -86,7 +86,7 @@ def test_a_join_that_the_library_lost_sight_of_is_taken_up(settings: Settings) -
     """Brought about by hand: a join is under way that no reason to join is left for."""
     ensure_topics(settings)
     source = KafkaSource(settings, lambda _: None)
-    wait_until(lambda: bool(source.poll(5, 10)) or source.settled)
+    wait_until(lambda: bool(source.poll(5, 10)) or source.owned == {0, 1})
     coordinator = source._consumer._coordinator
     coordinator.rejoining = True
     join = coordinator._manager.call_soon(coordinator._do_join_and_sync_async)

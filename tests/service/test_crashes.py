@@ -125,38 +125,39 @@ def test_at_least_once_answers_all_and_learns_once(
         assert header.digest == digest == digest_of(expected)
 
 
-@pytest.mark.timeout(200)
-def test_a_restart_with_a_name_of_its_own_moves_no_partition(
+def owned(serve: Serve) -> list[int]:
+    """The partitions that a process has as far as it knows."""
+    held: set[int] = set()
+    for line in [line for line in serve.logged if line["event"] == "partitions"]:
+        change = held.update if line["change"] == "assigned" else held.difference_update
+        change(line["partitions"])
+    return sorted(held)
+
+
+@pytest.mark.timeout(300)
+def test_a_rolling_restart_of_members_with_names_moves_no_partition(
     settings: Settings, started: list[Serve]
 ) -> None:
-    """Static membership: the other member never hears that its neighbour was away."""
+    """Static membership: each of three comes back to its own partition, under load, and the others
+    never hear that it was away.
+    """
+    topics = settings.topics.model_copy(update={"partitions": 3})
+    settings = settings.model_copy(update={"topics": topics})
     calm = {**QUICK, "KAFKA__SESSION_TIMEOUT_MS": "60000"}
-    members = [Serve(settings, INSTANCE_ID=name, **calm) for name in ("one", "two")]
-    started.extend(members)
-
-    def owned(serve: Serve) -> list[int]:
-        changes = [line for line in serve.logged if line["event"] == "partitions"]
-        held: set[int] = set()
-        for line in changes:
-            if line["change"] == "assigned":
-                held |= set(line["partitions"])
-            else:
-                held -= set(line["partitions"])
-        return sorted(held)
-
-    wait_until(lambda: sorted(owned(members[0]) + owned(members[1])) == [0, 1], 90)
-    wait_until(lambda: len(owned(members[0])) == 1, 30)
-    before, changes = owned(members[0]), len(members[1].logged)
-    post(settings, *some(30))
-    wait_until(lambda: committed(settings) == 30, 60)
-    assert members[0].end() == 0
-    again = Serve(settings, INSTANCE_ID="one", **calm)
-    started.append(again)
-    wait_until(lambda: owned(again) == before, 90)
-    later = members[1].logged[changes:]
-    assert [line for line in later if line["event"] == "partitions"] == []
-    post(settings, *some(30, 30))
-    wait_until(lambda: committed(settings) == 60, 60)
-    for each in (again, members[1]):
+    members = {name: Serve(settings, INSTANCE_ID=name, **calm) for name in ("one", "two", "three")}
+    started.extend(members.values())
+    wait_until(lambda: all(len(owned(each)) == 1 for each in members.values()), 120)
+    for number, (name, member) in enumerate(list(members.items())):
+        before = owned(member)
+        others = {each: len(members[each].logged) for each in members if each != name}
+        post(settings, *some(30, 30 * number))
+        assert member.end() == 0
+        members[name] = Serve(settings, INSTANCE_ID=name, **calm)
+        started.append(members[name])
+        wait_until(lambda name=name, before=before: owned(members[name]) == before, 90)  # type: ignore[misc]
+        heard = [line for each, from_ in others.items() for line in members[each].logged[from_:]]
+        assert [line for line in heard if line["event"] == "partitions"] == []
+    wait_until(lambda: committed(settings) == 90, 60)
+    for each in members.values():
         assert each.end() == 0
-    assert_exactly_once(settings, 60)
+    assert_exactly_once(settings, 90)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, KafkaProducer, OffsetAndMetadata, TopicPartition
 
 from metarec_stream.config import Settings
-from metarec_stream.contract.transport import Record
+from metarec_stream.contract.transport import Place, Record
 from metarec_stream.kafka.connection import client_options
 from metarec_stream.kafka.topics import ensure_topics
 from metarec_stream.memory.log import MemoryRecord
@@ -105,13 +105,17 @@ def test_nothing_is_read_of_an_empty_span(posted: Settings) -> None:
     assert read(posted, {0: (0, 0), 1: (5, 4)}) == []
 
 
-def test_the_span_is_what_retention_has_left(posted: Settings) -> None:
-    """First offset and the one after the last."""
+def test_the_place_is_what_retention_has_left_and_what_the_group_has_committed(
+    posted: Settings,
+) -> None:
+    """First offset, the one after the last, and the group's, if it has one."""
     topic = posted.topics.interactions
     replay = Replay(posted)
-    assert replay.span(0) == (0, 10)
+    assert replay.place(0) == Place(first=0, end=10, committed=None)
     with KafkaAdminClient(**client_options(posted.kafka)) as admin:
         admin.delete_records({TopicPartition(topic, 0): 4})
-    assert replay.span(0) == (4, 10)
-    assert replay.span(1) == (0, 10)
+        group = posted.kafka.group
+        admin.alter_group_offsets(group, {TopicPartition(topic, 1): OffsetAndMetadata(3, "", -1)})
+    assert replay.place(0) == Place(first=4, end=10, committed=None)
+    assert replay.place(1) == Place(first=0, end=10, committed=3)
     replay.close()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 import pytest
+from prometheus_client import CollectorRegistry
 
 from metarec_stream.contract.interaction import Interaction
-from metarec_stream.contract.transport import Output
+from metarec_stream.contract.transport import Output, Place, Record
 from metarec_stream.errors import Fatal
+from metarec_stream.memory.history import MemoryHistory
 from metarec_stream.memory.log import MemoryLog
+from metarec_stream.metrics import ConsumerMetrics
+from metarec_stream.service.takeover import Takeover
 from metarec_stream.state.header import HEADER_KEY, encode_header, segment_key
 from metarec_stream.state.row import user_key
 from tests.pipeline.process import Process, changelog, digest_of, pure_state
@@ -191,6 +195,57 @@ def test_a_partition_that_goes_while_it_is_restored_is_forgotten() -> None:
     assert process.takeover.waiting == []
     assert list(process.recommender.hard.progress) == [1]
     assert process.state(1) == pure_state(log, SETTINGS, 1, 1)
+
+
+class Slow(MemoryHistory):
+    """Knows every answer at the second asking only, and has every slice after an empty one."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        super().__init__(log, INPUT, STATE, SETTINGS.kafka.group)
+        self.asked: list[object] = []
+
+    def fence(self, partitions: Sequence[int]) -> bool:
+        return self._again("fence")
+
+    def settled(self, partition: int) -> bool:
+        return self._again("settled", partition)
+
+    def place(self, partition: int) -> Place | None:  # type: ignore[override]
+        return super().place(partition) if self._again("place", partition) else None
+
+    def _chunks(
+        self, topic: str, partition: int, first: int, end: int
+    ) -> Iterator[Sequence[Record]]:
+        for chunk in super()._chunks(topic, partition, first, end):
+            self.asked.append(("wait", topic))
+            yield ()
+            yield chunk
+
+    def _again(self, *question: object) -> bool:
+        self.asked.append(question)
+        return self.asked.count(question) > 1
+
+
+def test_what_is_not_there_yet_is_not_waited_for() -> None:
+    """Each step ends where there is something to wait for, so that others get their turn."""
+    log = served()
+    process = Process(log, SETTINGS)
+    process.takeover.remove((0,))
+    history = Slow(log)
+    takeover = Takeover(
+        SETTINGS, process.recommender, history, ConsumerMetrics(CollectorRegistry()), process.clock,
+        process.source.resume, lambda *_: None,
+    )  # fmt: skip
+    takeover.add((0,))
+    steps = 0
+    while takeover.waiting:
+        takeover.step()
+        steps += 1
+    waits = sum(each[0] == "wait" for each in history.asked if isinstance(each, tuple))
+    assert waits >= 1
+    # Fence, settled, place, each empty slice, and the step that ends it.
+    assert steps == 3 + waits + 1
+    assert process.state(0) == pure_state(log, SETTINGS, 0, 40)
 
 
 def test_a_new_process_knows_what_is_popular() -> None:
