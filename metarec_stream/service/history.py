@@ -37,8 +37,8 @@ class KafkaHistory:
     def span(self, partition: int) -> tuple[int, int]:
         return self._replay.span(partition)
 
-    def changelog(self, partition: int) -> Iterator[Sequence[Record]]:
-        return self._changelog.read(partition)
+    def changelog(self, partition: int, first: int) -> Iterator[Sequence[Record]]:
+        return self._changelog.read(partition, first)
 
     def interactions(self, spans: Mapping[int, tuple[int, int]]) -> Iterator[Sequence[Record]]:
         return self._replay.chunks(spans)
