@@ -1,6 +1,7 @@
 """Users restored a second of one core, beside a plain decode of the same changelog rows.
 
-The rows are in memory: what reading them from the brokers costs comes on top.
+The rows are in memory: what reading them from the brokers costs comes on top. `to_disk` is the
+same with `state.max_hot_users`, which puts them on the local disk; `from_disk` is a restart there.
 
 Rows are made up: rings of 1 to 2 x `--events` events on items that few like and few that many do.
 Both passes see the same slices, in turns; the median over the rounds is printed.
@@ -14,7 +15,11 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from prometheus_client import CollectorRegistry
@@ -26,10 +31,13 @@ from metarec_stream.kafka.changelog import MOST_RECORDS
 from metarec_stream.memory.log import MemoryRecord
 from metarec_stream.metrics import ConsumerMetrics
 from metarec_stream.pipeline.recommender import Recommender
+from metarec_stream.pipeline.restore import Restore
 from metarec_stream.state.digest import Digest
 from metarec_stream.state.header import HEADER_KEY, Header, encode_header
 from metarec_stream.state.rings import Rings, empty_rings
 from metarec_stream.state.row import decode_row, encode_rows, user_key
+from metarec_stream.state.row_store import RowStore
+from metarec_stream.state.settings import StateSettings
 
 ITEMS = 20_000
 NOW_MS = 1_700_000_000_000
@@ -80,6 +88,40 @@ def restore(settings: Settings, slices: Sequence[Sequence[Record]]) -> None:
     filling.finish()
 
 
+def restore_to_disk(settings: Settings, slices: Sequence[Sequence[Record]], folder: Path) -> None:
+    """Onto an empty disk."""
+    with closing(RowStore(folder)) as store:
+        filling = empty_process(settings, store)
+        exhaust(filling.take_stored())
+        for each in slices:
+            filling.take(each)
+        filling.finish()
+
+
+def restore_from_disk(settings: Settings, slices: Sequence[Sequence[Record]], folder: Path) -> None:
+    """Off that disk: of the changelog the last record alone is read."""
+    with closing(RowStore(folder)) as store:
+        filling = empty_process(settings, store)
+        exhaust(filling.take_stored())
+        filling.take(slices[-1][-1:])
+        filling.finish()
+
+
+def empty_process(settings: Settings, store: RowStore) -> Restore:
+    """What fills its partition."""
+    bounded = settings.model_copy(update={"state": StateSettings(max_hot_users=1_000)})
+    metrics = ConsumerMetrics(CollectorRegistry())
+    recommender = Recommender(bounded, metrics, SystemClock(), store=store)
+    recommender.assign(0)
+    return recommender.restore(0)
+
+
+def exhaust(steps: Iterable[object]) -> None:
+    """Through all of its slices."""
+    for _ in steps:
+        pass
+
+
 def decode(slices: Sequence[Sequence[Record]]) -> None:
     """Each row into its fields, and no further."""
     for each in slices:
@@ -106,10 +148,15 @@ def main() -> None:
     records = changelog_of(settings, arguments.users, arguments.events)
     slices = [records[at : at + MOST_RECORDS] for at in range(0, len(records), MOST_RECORDS)]
     megabytes = sum(len(each.key or b"") + len(each.value or b"") for each in records) / 1e6
-    taken: dict[str, list[float]] = {"decode": [], "restore": []}
+    taken: dict[str, list[float]] = {"decode": [], "restore": [], "to_disk": [], "from_disk": []}
     for _ in range(arguments.rounds):
         taken["decode"].append(seconds_of(lambda: decode(slices)))
         taken["restore"].append(seconds_of(lambda: restore(settings, slices)))
+        with TemporaryDirectory() as name:
+            folder = Path(name)
+            taken["to_disk"].append(seconds_of(partial(restore_to_disk, settings, slices, folder)))
+            again = partial(restore_from_disk, settings, slices, folder)
+            taken["from_disk"].append(seconds_of(again))
     rates = {
         name: {
             "users_per_second": round(arguments.users / statistics.median(each)),

@@ -82,6 +82,19 @@ class ConsumerMetrics:
         self.state_bytes = Gauge(
             "metarec_state_bytes", "Bytes of the users' state in memory.", registry=registry
         )
+        self.cold_users = Gauge(
+            "metarec_users_cold", "Users on the local disk alone.", registry=registry
+        )
+        self.cold_loads = Counter(
+            "metarec_cold_users_loaded", "Users read back from the local disk.", registry=registry
+        )
+        self.cold_evictions = Counter(
+            "metarec_cold_users_evicted", "Users who left memory for the local disk.",
+            registry=registry,
+        )  # fmt: skip
+        self.store_bytes = Gauge(
+            "metarec_store_bytes", "Bytes of the users' rows on the local disk.", registry=registry
+        )
         self.items = Gauge(
             "metarec_catalogue_items", "Items that can be recommended.", registry=registry
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -56,6 +56,10 @@ class Uncertain(Degraded):
     """The commit may have gone through or not: only the committed offsets tell."""
 
 
+Ends = Callable[[str], Mapping[int, int]]
+"""`Transaction.ends`."""
+
+
 class Source(Protocol):
     """The input's consumer: partitions of one topic, as a member of one group."""
 
@@ -105,6 +109,13 @@ class Transaction(Protocol):
 
     def send(self, output: Output) -> None: ...
     def commit(self) -> None: ...
+
+    def ends(self, topic: str) -> Mapping[int, int]:
+        """By partition, the offset after the last record that the newest transaction has sent to
+        this topic, where known; to be asked once that is committed.
+        """
+        ...
+
     def abort(self) -> None: ...
 
     def renew(self) -> None:
@@ -145,8 +156,10 @@ class History(Protocol):
         """Of the input, once the group's offset is stable; None while it is not known."""
         ...
 
-    def changelog(self, partition: int) -> Iterator[Sequence[Record]]:
-        """All of it as of now, in order, in slices; one is empty while the next is not there."""
+    def changelog(self, partition: int, first: int) -> Iterator[Sequence[Record]]:
+        """From this offset to its end as of now, in order, in slices; one is empty while the next
+        is not there.
+        """
         ...
 
     def interactions(self, spans: Mapping[int, tuple[int, int]]) -> Iterator[Sequence[Record]]:

@@ -20,6 +20,7 @@ from metarec_stream.kafka.transaction import (
     MARGIN_S,
     REFUSALS,
     compression,
+    ends_of,
     first_failure,
 )
 
@@ -81,6 +82,9 @@ class AtLeastOnce:
             self._send(header)
         self._flush()
         self._commit(self._offsets)
+
+    def ends(self, topic: str) -> Mapping[int, int]:
+        return ends_of(self._sent, topic)
 
     def abort(self) -> None:
         self.begin()

@@ -41,14 +41,15 @@ class Changelog:
         except KafkaError as error:
             raise self._failed(partition, error) from error
 
-    def read(self, partition: int) -> Iterator[Sequence[Record]]:
-        """All records up to its committed end as of now, in slices that may be empty.
+    def read(self, partition: int, first: int) -> Iterator[Sequence[Record]]:
+        """The records from an offset on, or from the first one that is kept after it, up to its
+        committed end as of now, in slices that may be empty.
 
         Raises Fatal if the brokers hand out nothing for `kafka.connect_timeout_s`.
         """
         place = TopicPartition(self._topic, partition)
         try:
-            yield from self._read(self._reader(), place)
+            yield from self._read(self._reader(), place, first)
         except KafkaError as error:
             raise self._failed(partition, error) from error
         finally:
@@ -61,10 +62,13 @@ class Changelog:
                 consumer.close()
         self._committed = self._uncommitted = None
 
-    def _read(self, consumer: KafkaConsumer, place: TopicPartition) -> Iterator[Sequence[Record]]:
+    def _read(
+        self, consumer: KafkaConsumer, place: TopicPartition, first: int
+    ) -> Iterator[Sequence[Record]]:
         consumer.assign([place])
         end = self._end(consumer, place)
-        position = int(consumer.beginning_offsets([place], OFFSETS_LIMIT_MS)[place])
+        kept = int(consumer.beginning_offsets([place], OFFSETS_LIMIT_MS)[place])
+        position = max(first, kept)
         consumer.seek(place, position)
         heard, patience_s = time.monotonic(), self._settings.kafka.connect_timeout_s
         while position < end:

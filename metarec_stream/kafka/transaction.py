@@ -136,6 +136,9 @@ class KafkaTransaction:
         except (KafkaError, TimeoutError, AssertionError) as failure:
             raise Uncertain(f"committing: {_said(failure)}") from failure
 
+    def ends(self, topic: str) -> Mapping[int, int]:
+        return ends_of(self._sent, topic)
+
     def abort(self) -> None:
         try:
             self._calls.call(self._producer.abort_transaction, ABORT_LIMIT_S)
@@ -213,6 +216,16 @@ def first_failure(sent: Iterable[Any]) -> Exception | None:
         if not each.succeeded():
             return each.exception or TimeoutError("not acknowledged")
     return None
+
+
+def ends_of(sent: Iterable[Any], topic: str) -> dict[int, int]:
+    """By partition, the offset after the last of the producer's futures that is of this topic."""
+    acknowledged = (each.value for each in sent if each.succeeded())
+    return {
+        each.partition: int(each.offset) + 1
+        for each in acknowledged
+        if each.topic == topic and each.offset >= 0
+    }
 
 
 def compression(name: str) -> str | None:

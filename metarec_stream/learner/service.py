@@ -21,8 +21,9 @@ from metarec_stream.learner.publish import Publisher
 from metarec_stream.learner.receipts import Positioned, ReceiptReader
 from metarec_stream.learner.start import built_in_version, identity_of
 from metarec_stream.learner.tasks import TaskReader
-from metarec_stream.learner.tracking import folder_of, tracking_of
+from metarec_stream.learner.tracking import tracking_of
 from metarec_stream.metrics import LearnerMetrics
+from metarec_stream.state_folders import folder_of
 
 logger = structlog.get_logger()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from metarec_stream.config import Settings
 from metarec_stream.errors import Fatal
+from metarec_stream.state_folders import folder_of
 
 _DRAWN_ALONE = 8
 """Small parameters of at most this many numbers get a curve for each: decays, time scales, step
@@ -131,14 +131,6 @@ def tracking_of(settings: Settings, events: int) -> Tracking:
     if settings.learn.wandb == "off":
         return board
     return Several([board, WeightsAndBiases(settings, folder)])
-
-
-def folder_of(given: str | None, name: str, application: str) -> Path:
-    """An application's folder: under the one that is set, else among this user's state files."""
-    if given is not None:
-        return Path(given).expanduser() / application
-    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(state).expanduser() / "metarec-stream" / name / application
 
 
 @torch.no_grad()

@@ -32,8 +32,9 @@ class MemoryHistory:
             committed=self._log.committed(self._group, self._input, partition),
         )
 
-    def changelog(self, partition: int) -> Iterator[Sequence[Record]]:
-        yield from self._chunks(self._state, partition, 0, self._log.end(self._state, partition))
+    def changelog(self, partition: int, first: int) -> Iterator[Sequence[Record]]:
+        end = self._log.end(self._state, partition)
+        yield from self._chunks(self._state, partition, first, end)
 
     def interactions(self, spans: Mapping[int, tuple[int, int]]) -> Iterator[Sequence[Record]]:
         for partition, (first, end) in spans.items():

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from metarec_stream.contract.transport import Aborted, Output
 from metarec_stream.errors import Fatal
-from metarec_stream.memory.log import MemoryLog
+from metarec_stream.memory.log import MemoryLog, MemoryRecord
 from metarec_stream.memory.source import MemoryGeneration
 
 
@@ -24,6 +24,7 @@ class MemoryTransaction:
         self._id = transactional_id
         self._epoch = log.fence(transactional_id)
         self._outputs: list[Output] = []
+        self._appended: list[MemoryRecord] = []
         self._offsets: dict[int, int] = {}
         self._group = ""
         self._open = False
@@ -52,9 +53,11 @@ class MemoryTransaction:
     def commit(self) -> None:
         self._check()
         self._log.commit(self._group, self._input_topic, self._offsets)
-        for output in self._outputs:
-            self._log.append(output)
+        self._appended = [self._log.append(output) for output in self._outputs]
         self._close()
+
+    def ends(self, topic: str) -> Mapping[int, int]:
+        return {each.partition: each.offset + 1 for each in self._appended if each.topic == topic}
 
     def abort(self) -> None:
         self._check()

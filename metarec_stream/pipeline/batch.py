@@ -11,6 +11,7 @@ from metarec_stream.clock import Clock
 from metarec_stream.config import Settings
 from metarec_stream.contract.transport import (
     Aborted,
+    Ends,
     Output,
     Record,
     Refused,
@@ -48,7 +49,7 @@ class BatchState(Protocol):
         ...
 
     def write(self, partition: int) -> Sequence[Output]: ...
-    def keep(self) -> None: ...
+    def keep(self, ends: Ends) -> None: ...
     def undo(self) -> None: ...
 
 
@@ -64,7 +65,7 @@ class Forgetful:
     def write(self, partition: int) -> Sequence[Output]:
         raise Fatal(f"partition {partition} has no changelog here; this is a fault of ours")
 
-    def keep(self) -> None:
+    def keep(self, ends: Ends) -> None:
         pass
 
     def undo(self) -> None:
@@ -135,7 +136,7 @@ class Batches:
         except BaseException:
             self._abort()
             raise
-        self._state.keep()
+        self._state.keep(self._transaction.ends)
         self._note_success()
         if result:
             _observe(result, len(records), self._metrics, self._clock, started, published)

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from metarec_stream.clock import Clock
-from metarec_stream.contract.transport import Output
+from metarec_stream.contract.transport import Ends, Output
 from metarec_stream.crash_points import crash_point
 from metarec_stream.metrics import ConsumerMetrics
+from metarec_stream.pipeline.cold import Written
 from metarec_stream.pipeline.hard_state import HardState, Rows
 from metarec_stream.state.digest import Digest, row_hash
 from metarec_stream.state.header import (
@@ -39,6 +40,7 @@ class Checkpoint:
     rows: Rows
     hashes: list[int]
     segments: dict[int, int]
+    users: int
     digest: Digest
 
 
@@ -86,10 +88,10 @@ class Checkpoints:
         self._metrics.checkpoint_seconds.observe(self._clock.monotonic() - started)
         return checkpoint.outputs
 
-    def keep(self) -> None:
+    def keep(self, ends: Ends) -> None:
         """The batch is committed, and the checkpoints in it."""
         for checkpoint in self._pending:
-            self._note(checkpoint)
+            self._note(checkpoint, ends(self._topic).get(checkpoint.partition))
         self._pending.clear()
         self._hard.keep()
 
@@ -108,7 +110,7 @@ class Checkpoints:
             return False
         records = progress.offset - progress.written
         late = now >= self._due_at[partition] or records >= settings.checkpoint_events
-        return late or self.every_partition
+        return late or self.every_partition or self._hard.cold.crowded
 
     def _checkpoint(self, partition: int) -> Checkpoint:
         hard = self._hard
@@ -140,7 +142,7 @@ class Checkpoints:
             watermark=guard.watermark,
             first_id=guard.event_ids.first,
             next_id=guard.event_ids.next,
-            users=users.count(partition),
+            users=hard.count(partition),
             segments=len(segments),
             digest=digest.to_bytes(),
             settings=hard.settings_hash,
@@ -149,7 +151,9 @@ class Checkpoints:
         )
         outputs.append(Output(self._topic, partition, HEADER_KEY, encode_header(header)))
         crash_point("in-checkpoint")
-        return Checkpoint(partition, progress.offset, outputs, rows, hashes, segments, digest)
+        return Checkpoint(
+            partition, progress.offset, outputs, rows, hashes, segments, header.users, digest
+        )
 
     def _segments(self, partition: int, outputs: list[Output]) -> dict[int, int]:
         """Add the guard's segments that changed; the hashes of all that it has now."""
@@ -174,7 +178,7 @@ class Checkpoints:
         """Of these rows in the changelog; 0 for those it does not hold."""
         return [low | high << 64 for low, high in self._hard.users.marks.hash[rows].tolist()]
 
-    def _note(self, checkpoint: Checkpoint) -> None:
+    def _note(self, checkpoint: Checkpoint, end: int | None) -> None:
         partition, marks = checkpoint.partition, self._hard.users.marks
         progress, ids = self._hard.progress[partition], self._hard.guards[partition].event_ids
         for row, value in zip(checkpoint.rows.tolist(), checkpoint.hashes, strict=True):
@@ -184,6 +188,12 @@ class Checkpoints:
         progress.written = checkpoint.offset
         progress.written_ids = ids.next
         progress.segments = checkpoint.segments
+        self._hard.cold.checkpointed(
+            Written(
+                partition, checkpoint.outputs, checkpoint.rows, checkpoint.hashes,
+                checkpoint.users, checkpoint.digest, list(progress.erased), end,
+            )
+        )  # fmt: skip
         progress.leftover.clear()
         progress.erased.clear()
         progress.digest = checkpoint.digest

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 def rows_of(accepted: Accepted, hard: HardState) -> list[int]:
     """The rows of the events' users, in order; erases in between whom the log says."""
     users = list(zip(accepted.partitions, accepted.users, strict=True))
+    hard.cold.load([*users, *((each.partition, each.user) for each in accepted.erasures)])
     rows: list[int] = []
     for erasure in accepted.erasures:
         rows += [hard.users.row(*user) for user in users[len(rows) : erasure.place]]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from metarec_stream.config import Settings
 from metarec_stream.contract.transport import Record
 from metarec_stream.growth import put_rows, taken_rows
+from metarec_stream.pipeline.cold import Cold, NobodyCold
 from metarec_stream.pipeline.guard import Guard
 from metarec_stream.state.digest import Digest
 from metarec_stream.state.rings import Rings
@@ -90,6 +91,9 @@ class HardState:
         self.settings_hash = _hash_of(settings)
         """8 bytes of everything set that hard state depends on."""
         self.users = users
+        self.cold: Cold = NobodyCold()
+        """Users who are not in memory."""
+        self._batches = 0
         self.guards: dict[int, Guard] = {}
         self.progress: dict[int, Progress] = {}
         self._on_undone = on_undone
@@ -103,13 +107,19 @@ class HardState:
         self.guards[partition] = Guard(self.settings.guard)
         self.progress[partition] = Progress()
         self.users.assign(partition)
+        self.cold.assign(partition)
 
     def drop(self, partition: int) -> list[int]:
         """Forget a partition; the rows that became free."""
         self._overwrite([each for each in self.erased if each.partition == partition])
         self.erased = [each for each in self.erased if each.partition != partition]
         del self.guards[partition], self.progress[partition]
+        self.cold.forget(partition)
         return self.users.drop(partition)
+
+    def count(self, partition: int) -> int:
+        """Users of a partition, in memory or not."""
+        return self.users.count(partition) + self.cold.count(partition)
 
     def touch(self, rows: Rows, offsets: Sequence[int]) -> NDArray[np.bool_]:
         """These rows are about to get the events of these offsets, in order.
@@ -120,6 +130,8 @@ class HardState:
         marks = self.users.marks
         if self._offsets_before is not None:
             self._save(np.unique(rows))
+        self._batches += 1
+        marks.seen[rows] = self._batches
         applied: NDArray[np.bool_] = at > marks.upto[rows]
         marks.upto[rows[applied]] = at[applied]
         marks.dirty[rows[applied]] = True
@@ -141,6 +153,11 @@ class HardState:
         else:
             row = -1
         self.erased.append(Erased(partition, user, offset, timestamp, row, stored))
+
+    def replayed(self) -> None:
+        """A slice that nothing can undo has been applied."""
+        self.settle()
+        self.cold.shrink()
 
     def settle(self) -> None:
         """Overwrite what was erased, unless it may have to be undone."""
@@ -167,6 +184,7 @@ class HardState:
         self.settle()
         for guard in self.guards.values():
             guard.keep()
+        self.cold.shrink()
 
     def undo(self) -> None:
         """As it was at `begin`; partitions that were dropped since stay dropped."""

@@ -40,6 +40,7 @@ from metarec_stream.pipeline.adapt import (
 )
 from metarec_stream.pipeline.announced import announced_items, announced_profiles
 from metarec_stream.pipeline.answer import empty_lists
+from metarec_stream.pipeline.cold_users import ColdUsers
 from metarec_stream.pipeline.erasure import forget_erased, receipts_of, rows_of
 from metarec_stream.pipeline.event_weights import EventWeights
 from metarec_stream.pipeline.features import FEATURES, POPULARITY_HALF_LIVES, SITUATION
@@ -52,12 +53,15 @@ from metarec_stream.pipeline.prequential import PrequentialMetrics
 from metarec_stream.pipeline.profiles import Profiles
 from metarec_stream.pipeline.publish import Known, recommendations, task_blocks
 from metarec_stream.pipeline.rank import Ranked, Room, Weights, empty_room, rank_events
+from metarec_stream.pipeline.read_rows import RowReader
 from metarec_stream.pipeline.restore import Restore
+from metarec_stream.pipeline.restored_rows import restored_rows
 from metarec_stream.pipeline.results import BatchResult
 from metarec_stream.pipeline.sampling import answered_events, draw_seeds, sampled_events
 from metarec_stream.pipeline.seen import SeenItems, nothing_seen
 from metarec_stream.pipeline.slates import Slates, no_slates
 from metarec_stream.pipeline.together import asked_then_applied, of_the_events
+from metarec_stream.state.row_store import RowStore
 from metarec_stream.state.users import Users
 
 
@@ -93,7 +97,9 @@ class Recommender:
         *,
         seen: SeenItems | None = None,
         protocol: RankProtocol = EVERY_CANDIDATE,
+        store: RowStore | None = None,
     ) -> None:
+        """`store`: where users beyond `state.max_hot_users` are kept, if that is set."""
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
@@ -111,6 +117,12 @@ class Recommender:
         self._soft = SoftState(settings.catalogue, POPULARITY_HALF_LIVES)
         self._adapter = ValueSum(settings.value_sum, FEATURES, len(SITUATION))
         self._live = LiveVersion(self._adapter, self._soft.items, self._users.capacity)
+        self._rows = RowReader(settings, self._users, self._soft.items)
+        most = settings.state.max_hot_users
+        if store is not None and most is not None:
+            self.hard.cold = ColdUsers(
+                self.hard, store, self._rows, self.items, metrics, most, self._live.forget
+            )
         self._room = self._room_for(self._soft.items.capacity)
         self._counted: dict[int, int] = {}
         self.input_partitions: int | None = None
@@ -191,7 +203,7 @@ class Recommender:
         if fresh.any():
             self._rank(picked(events, fresh), adapted.of(fresh), no_slates())
         self._note_counted(records)
-        self.hard.settle()
+        self.hard.replayed()
 
     @property
     def has_soft_state(self) -> bool:
@@ -207,7 +219,8 @@ class Recommender:
 
     def restore(self, partition: int) -> Restore:
         """What fills an empty partition from its changelog."""
-        return Restore(self.hard, self._soft.items, partition)
+        rows = restored_rows(self.hard, self._rows, partition)
+        return Restore(self.hard, rows, partition)
 
     def apply_items(self, records: Sequence[Record]) -> None:
         """Announce and delete items as records of the items topic say; bad ones are counted.
@@ -259,6 +272,7 @@ class Recommender:
         self._metrics.meta_version_created.set(version.created_ms / 1e3)
         self._metrics.users.set(len(self._users))
         self._metrics.state_bytes.set(self._users.nbytes())
+        self.hard.cold.export()
         self._metrics.items.set(int(self._soft.items.availability.available[0]))
 
     def _events(

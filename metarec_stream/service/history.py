@@ -37,8 +37,8 @@ class KafkaHistory:
     def place(self, partition: int) -> Place | None:
         return self._ahead.answer(("place", partition), lambda: self._replay.place(partition))
 
-    def changelog(self, partition: int) -> Iterator[Sequence[Record]]:
-        for found in self._ahead.slices(lambda: self._changelog.read(partition)):
+    def changelog(self, partition: int, first: int) -> Iterator[Sequence[Record]]:
+        for found in self._ahead.slices(lambda: self._changelog.read(partition, first)):
             yield found or ()
 
     def interactions(self, spans: Mapping[int, tuple[int, int]]) -> Iterator[Sequence[Record]]:

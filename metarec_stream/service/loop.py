@@ -155,3 +155,4 @@ class ServiceLoop:
         for partition, records in source.lag().items():
             self._metrics.lag.labels(str(partition)).set(records)
         self._recommender.export()
+        self._readiness.note("users-on-disk", self._recommender.hard.cold.degraded)

@@ -23,6 +23,8 @@ from metarec_stream.service.history import KafkaHistory
 from metarec_stream.service.loop import ServiceLoop
 from metarec_stream.service.stop import StopRequested, StopSignal
 from metarec_stream.service.versions import VersionFeed
+from metarec_stream.state.row_store import RowStore, open_row_store
+from metarec_stream.state_folders import folder_of
 
 if TYPE_CHECKING:
     from metarec_stream.pipeline.checkpoint import Checkpoints
@@ -68,9 +70,9 @@ class _ConsumerProcess:
     def run(self) -> None:
         """Returns when told to stop between two batches."""
         partitions = self._reach_brokers()
-        recommender = self._compile()
-        recommender.input_partitions = partitions
         with ExitStack() as parts:
+            recommender = self._compile(self._store(parts))
+            recommender.input_partitions = partitions
             versions = VersionFeed(self._settings, recommender.prepare, self._metrics)
             catalogue = CatalogueFeed(self._settings)
             profiles = ProfileFeed(self._settings)
@@ -113,14 +115,24 @@ class _ConsumerProcess:
         log.info("topics_ready", input=self._settings.topics.interactions, partitions=partitions)
         return partitions
 
-    def _compile(self) -> Recommender:
+    def _store(self, parts: ExitStack) -> RowStore | None:
+        """Of users who do not fit in memory, where there is a bound."""
+        state = self._settings.state
+        if state.max_hot_users is None:
+            return None
+        folder = folder_of(state.folder, "users", self._settings.application)
+        store = parts.enter_context(closing(open_row_store(folder, self._settings.instance_id)))
+        log.info("users_on_disk", folder=str(store.folder), most_in_memory=state.max_hot_users)
+        return store
+
+    def _compile(self, store: RowStore | None) -> Recommender:
         """Before joining the group: a member that compiles would hold back its partitions."""
         self._readiness.wait("kernels", "compiling")
         started = self._clock.monotonic()
         # Takes seconds to import, during which `/readyz` is to be answered already.
         from metarec_stream.pipeline.recommender import Recommender
 
-        recommender = Recommender(self._settings, self._metrics, self._clock)
+        recommender = Recommender(self._settings, self._metrics, self._clock, store=store)
         recommender.warm_up()
         self._readiness.done("kernels")
         log.info("kernels_compiled", seconds=round(self._clock.monotonic() - started, 3))

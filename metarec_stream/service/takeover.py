@@ -14,6 +14,7 @@ from metarec_stream.crash_points import crash_point
 from metarec_stream.errors import Degraded, Fatal
 from metarec_stream.metrics import ConsumerMetrics
 from metarec_stream.pipeline.soft_warm_up import SoftWarmUp
+from metarec_stream.state.row_store import StoreFailed
 
 if TYPE_CHECKING:
     from metarec_stream.pipeline.recommender import Recommender
@@ -71,6 +72,7 @@ class Takeover:
         for partition in partitions:
             self._waiting.pop(partition, None)
             self._forget(partition)
+            self._recommender.hard.cold.discard(partition)
         self._metrics.restoring.set(len(self._waiting))
 
     def step(self) -> None:
@@ -141,25 +143,40 @@ class Takeover:
 
     def _read_changelog(self, partition: int, first: int) -> Generator[bool, None, int]:
         """Returns how many rows of users it held."""
-        restore = self._recommender.restore(partition)
-        for chunk in self._history.changelog(partition):
-            if chunk:
-                restore.take(chunk)
-                crash_point("in-restore")
-            yield bool(chunk)
+        restore, cold = self._recommender.restore(partition), self._recommender.hard.cold
+        since = None
         try:
+            since = yield from restore.take_stored()
+            for chunk in self._history.changelog(partition, since or 0):
+                if chunk:
+                    restore.take(chunk)
+                    crash_point("in-restore")
+                yield bool(chunk)
             self._note_settings(partition, restore.finish())
+        except StoreFailed as error:
+            self._assign_anew(partition)
+            cold.fail(partition, error)
+            return (yield from self._read_changelog(partition, first))
         except Degraded as error:
+            if since is not None:
+                log.warning("users_on_disk_dropped", partition=partition, reason=str(error))
+                self._assign_anew(partition)
+                cold.discard(partition)
+                return (yield from self._read_changelog(partition, first))
             if first > 0:
                 self._on_degraded("state-damaged", partition, str(error))
                 restore.salvage()
             else:
                 log.warning("state_rebuilt", partition=partition, reason=str(error))
                 leftover = restore.keys()
-                self._recommender.drop(partition)
-                self._recommender.assign(partition)
+                self._assign_anew(partition)
+                cold.discard(partition)
                 self._recommender.hard.progress[partition].leftover = leftover
         return restore.rows
+
+    def _assign_anew(self, partition: int) -> None:
+        self._recommender.drop(partition)
+        self._recommender.assign(partition)
 
     def _note_settings(self, partition: int, header: Header | None) -> None:
         if header is not None and header.settings != self._recommender.hard.settings_hash:
@@ -186,7 +203,8 @@ class Takeover:
         self._metrics.restore_seconds.observe(seconds)
         log.info(
             "partition_restored", partition=partition, users=rows, replayed=replayed,
-            offset=offset, seconds=round(seconds, 3),
+            cold=self._recommender.hard.cold.count(partition), offset=offset,
+            seconds=round(seconds, 3),
         )  # fmt: skip
 
     def _check_not_recreated(self, partition: int, place: Place) -> None:

@@ -16,3 +16,9 @@ class StateSettings(Section):
     """Between two checkpoints of a partition: a takeover replays what came after the last one."""
     checkpoint_events: int = Field(50_000, ge=1)
     """Records of a partition after which it is checkpointed before its time."""
+    max_hot_users: int | None = Field(None, ge=1)
+    """Most users in memory between two batches, beside those touched since the last checkpoint;
+    those unseen for longest go to the disk. Absent: all are kept in memory, and nothing on disk."""
+    folder: str | None = None
+    """Folder of the users on disk, one subfolder an application, and in it one a process; absent:
+    `~/.local/state/metarec-stream/users`, or the same under `$XDG_STATE_HOME`."""

@@ -26,6 +26,10 @@ class Marks(NamedTuple):
     """[U] whether it was touched since the partition's last checkpoint."""
     hash: NDArray[np.uint64]
     """[U, 2] of its row in the changelog, low half first; 0 if it has none."""
+    stored: NDArray[np.bool_]
+    """[U] whether its row in the changelog is on the local disk."""
+    seen: NDArray[np.int64]
+    """[U] number of the batch that touched it last."""
 
 
 class Users:
@@ -80,6 +84,12 @@ class Users:
             if own.get(self.names[row]) == row:
                 del own[self.names[row]]
         self._clear(rows)
+
+    def release(self, rows: list[int]) -> None:
+        """Forget single users who are kept on disk, their names as well."""
+        self.remove(rows)
+        for row in rows:
+            self.names[row] = ""
 
     def detach(self, partition: int, user: str) -> int | None:
         """The user's row is nobody's from here on, and stays as it is until `erase` or `attach`."""
@@ -144,6 +154,7 @@ class Users:
         self.marks.upto[rows] = NEVER
         self.marks.dirty[rows] = False
         self.marks.hash[rows] = 0
+        self.marks.stored[rows] = False
         self._free.extend(rows)
 
     def _new_row(self, partition: int, user: str) -> int:
@@ -167,6 +178,8 @@ def _empty_marks(users: int) -> Marks:
         upto=np.full(users, NEVER, np.int64),
         dirty=np.zeros(users, np.bool_),
         hash=np.zeros((users, 2), np.uint64),
+        stored=np.zeros(users, np.bool_),
+        seen=np.zeros(users, np.int64),
     )
 
 
@@ -176,4 +189,6 @@ def _grown(marks: Marks, users: int) -> Marks:
     made.upto[:used] = marks.upto
     made.dirty[:used] = marks.dirty
     made.hash[:used] = marks.hash
+    made.stored[:used] = marks.stored
+    made.seen[:used] = marks.seen
     return made

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from metarec_stream.clock import SystemClock
 from metarec_stream.config import Settings
-from metarec_stream.contract.transport import Output, Record
+from metarec_stream.contract.transport import Ends, Output, Record
 from metarec_stream.kafka import connection, transaction
 from metarec_stream.kafka.source import KafkaSource
 from metarec_stream.kafka.topics import ensure_topics
@@ -47,7 +47,7 @@ class Noting(Forgetful):
     def __init__(self) -> None:
         self.ends: list[str] = []
 
-    def keep(self) -> None:
+    def keep(self, ends: Ends) -> None:
         self.ends.append("kept")
 
     def undo(self) -> None:

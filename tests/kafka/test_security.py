@@ -114,7 +114,7 @@ def read_changelog(settings: Settings) -> None:
     """Read the state that was written."""
     with closing(Changelog(settings)) as changelog:
         assert changelog.settled(0)
-        assert [record for slice_ in changelog.read(0) for record in slice_]
+        assert [record for slice_ in changelog.read(0, 0) for record in slice_]
 
 
 def write(settings: Settings, topic: str) -> None:

@@ -15,7 +15,8 @@ from metarec_stream.config import Settings
 from metarec_stream.errors import Fatal
 from metarec_stream.learner.learner import Learner
 from metarec_stream.learner.start import built_in_version
-from metarec_stream.learner.tracking import describe, folder_of, tracking_of
+from metarec_stream.learner.tracking import describe, tracking_of
+from metarec_stream.state_folders import folder_of
 from tests.learner.planted import planted_block, quick_settings
 
 

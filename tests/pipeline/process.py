@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from prometheus_client import CollectorRegistry
 
 from metarec_stream.clock import ManualClock
 from metarec_stream.config import Settings
-from metarec_stream.contract.transport import Aborted, Output, Refused, Uncertain
+from metarec_stream.contract.transport import Aborted, Output, Record, Refused, Uncertain
 from metarec_stream.memory.history import MemoryHistory
 from metarec_stream.memory.log import MemoryLog
 from metarec_stream.memory.source import MemorySource
@@ -17,11 +17,13 @@ from metarec_stream.memory.transaction import MemoryTransaction
 from metarec_stream.metrics import ConsumerMetrics
 from metarec_stream.pipeline.batch import Batches
 from metarec_stream.pipeline.checkpoint import Checkpoints
+from metarec_stream.pipeline.cold_users import ColdUsers
 from metarec_stream.pipeline.recommender import Recommender
 from metarec_stream.service.takeover import Takeover
 from metarec_stream.state.digest import Digest
 from metarec_stream.state.header import HEADER_KEY, Header, decode_header, segment_key
-from metarec_stream.state.row import encode_rows, user_key
+from metarec_stream.state.row import USER_KEY, encode_rows, user_key
+from metarec_stream.state.row_store import RowStore
 
 Fault = Literal[
     "abort at offsets", "abort at send", "abort at commit", "refuse", "commit lost",
@@ -75,12 +77,24 @@ class FaultyTransaction(MemoryTransaction):
         return True
 
 
+class CountedHistory(MemoryHistory):
+    """Counts the records of the changelog."""
+
+    read = 0
+
+    def changelog(self, partition: int, first: int) -> Iterator[Sequence[Record]]:
+        for records in super().changelog(partition, first):
+            self.read += len(records)
+            yield records
+
+
 class Process:
     """One consumer that owns all partitions of the log; started, it has taken them over."""
 
     made = 0
 
-    def __init__(self, log: MemoryLog, settings: Settings) -> None:
+    def __init__(self, log: MemoryLog, settings: Settings, store: RowStore | None = None) -> None:
+        """`store`: for those beyond `state.max_hot_users`."""
         Process.made += 1
         self.log = log
         self.settings = settings
@@ -88,13 +102,13 @@ class Process:
         topics, group = settings.topics, settings.kafka.group
         self.registry = CollectorRegistry()
         metrics = ConsumerMetrics(self.registry)
-        self.recommender = Recommender(settings, metrics, self.clock)
+        self.recommender = Recommender(settings, metrics, self.clock, store=store)
         hard = self.recommender.hard
         self.checkpoints = Checkpoints(hard, self.recommender.items, metrics, self.clock)
         self.source = MemorySource(log, topics.interactions, group)
         self.transaction = FaultyTransaction(log, topics.interactions, f"id.{Process.made}")
         self.degraded: list[tuple[str, int]] = []
-        history = MemoryHistory(log, topics.interactions, topics.state, group)
+        history = CountedHistory(log, topics.interactions, topics.state, group)
         self.takeover = Takeover(
             settings, self.recommender, history, metrics, self.clock, self.source.resume,
             lambda what, partition, text: self.degraded.append((what, partition)),
@@ -102,6 +116,9 @@ class Process:
         self.takeover.add(tuple(range(log.partitions)))
         self.takeover.step()
         assert not self.takeover.waiting
+        self.records_read = history.read
+        """Of the changelog, when it took over."""
+        self.rows_read = self.registry.get_sample_value("metarec_restored_users_total")
         self._batches = Batches(
             self.source, self.transaction, self.recommender, self.checkpoints, settings, metrics,
             self.clock,
@@ -133,13 +150,31 @@ class Process:
         upto = hard.users.marks.upto[rows]
         values = encode_rows(hard.users.rings, rows, upto, self.recommender.items, types)
         names = [user_key(hard.users.names[row]) for row in rows.tolist()]
+        on_disk = self.on_disk(partition)
+        assert not on_disk.keys() & set(names)
+        assert hard.count(partition) == len(names) + len(on_disk)
         guard = hard.guards[partition]
         ids = guard.event_ids
         counted = (guard.accepted, guard.rejected, guard.duplicates, guard.watermark)
         return {
             **dict(zip(names, values, strict=True)),
+            **on_disk,
             **{segment_key(number): ids.encoded(number) for number in ids.segments()},
             HEADER_KEY: repr((*counted, ids.first, ids.next)).encode(),
+        }
+
+    def on_disk(self, partition: int) -> dict[bytes, bytes]:
+        """The rows of users who are on disk alone."""
+        hard = self.recommender.hard
+        if not isinstance(hard.cold, ColdUsers):
+            return {}
+        stored = [row for part in hard.cold.store.scan(partition) for row in part]
+        return {
+            row.key: row.value
+            for row in stored
+            if row.key[:1] == USER_KEY
+            and row.key not in hard.progress[partition].erased
+            and hard.users.find(partition, row.key[1:].decode()) is None
         }
 
 

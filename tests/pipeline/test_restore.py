@@ -10,7 +10,9 @@ from metarec_stream.errors import Degraded
 from metarec_stream.hashing import hash64
 from metarec_stream.memory.log import MemoryRecord
 from metarec_stream.pipeline.hard_state import HardState
+from metarec_stream.pipeline.read_rows import RowReader
 from metarec_stream.pipeline.restore import Restore
+from metarec_stream.pipeline.restored_rows import InMemory
 from metarec_stream.state.row import user_key
 from metarec_stream.state.users import Users
 
@@ -21,7 +23,8 @@ def test_no_user_is_named_in_clear(key: bytes) -> None:
     settings = Settings()
     users = Users(settings.state.ring)
     users.assign(0)
-    restore = Restore(HardState(settings, users, lambda kept, gone: None), Items(), 0)
+    rows = InMemory(users, RowReader(settings, users, Items()), 0)
+    restore = Restore(HardState(settings, users, lambda kept, gone: None), rows, 0)
     restore.take([MemoryRecord(settings.topics.state, 0, 7, 0, key, b"broken", ())])
     with pytest.raises(Degraded) as error:
         restore.finish()

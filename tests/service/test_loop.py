@@ -20,6 +20,7 @@ from metarec_stream.memory.source import MemorySource
 from metarec_stream.memory.transaction import MemoryTransaction
 from metarec_stream.metrics import ConsumerMetrics
 from metarec_stream.pipeline.batch import Forgetful
+from metarec_stream.pipeline.cold import NobodyCold
 from metarec_stream.pipeline.hard_state import Progress
 from metarec_stream.pipeline.results import BatchResult
 from metarec_stream.service.health import Readiness
@@ -61,7 +62,7 @@ class Recommender:
 
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
-        self.hard = SimpleNamespace(progress={}, settings_hash=b"")
+        self.hard = SimpleNamespace(progress={}, settings_hash=b"", cold=NobodyCold())
 
     def assign(self, partition: int) -> None:
         self.hard.progress[partition] = Progress()
@@ -72,7 +73,9 @@ class Recommender:
         self.asked.append(("drop", partition))
 
     def restore(self, partition: int) -> SimpleNamespace:
-        return SimpleNamespace(take=lambda records: None, finish=lambda: None, rows=0)
+        return SimpleNamespace(
+            take_stored=lambda: iter(()), take=lambda records: None, finish=lambda: None, rows=0
+        )
 
     def replay(self, records: Sequence[Record]) -> None:
         self.asked.append(("replay", [record.value for record in records]))
