@@ -60,6 +60,7 @@ def test_a_zombie_cannot_tear_a_checkpoint(settings: Settings, parts: ExitStack)
     owner.commit()
     with pytest.raises(Fatal, match="instance_id"):
         zombie.commit()
+    wait_until(lambda: changelog.settled(0))
     found = [each.value for chunk in changelog.read(0, 0) for each in chunk]
     assert found == [b"whole", b"newer"]
 
