@@ -35,6 +35,7 @@ from metarec_stream.memory.transaction import MemoryTransaction
 from metarec_stream.metrics import ConsumerMetrics
 from metarec_stream.pipeline.batch import Batches
 from metarec_stream.pipeline.checkpoint import Checkpoints
+from metarec_stream.pipeline.compile_kernels import see_to_kernels
 from metarec_stream.pipeline.recommender import Recommender
 from metarec_stream.service.takeover import Takeover
 from metarec_stream.state.row_store import RowStore
@@ -55,6 +56,7 @@ class Pipeline:
         self.registry = CollectorRegistry()
         metrics, clock = ConsumerMetrics(self.registry), SystemClock()
         self.recommender = Recommender(settings, metrics, clock, store=store)
+        see_to_kernels()
         self.recommender.warm_up()
         checkpoints = Checkpoints(self.recommender.hard, self.recommender.items, metrics, clock)
         topics, group = settings.topics, settings.kafka.group

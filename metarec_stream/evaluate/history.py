@@ -11,6 +11,7 @@ from metarec_stream.evaluate.admission import posted
 from metarec_stream.evaluate.dataset import EventTable
 from metarec_stream.evaluate.prequential import prequential_settings
 from metarec_stream.evaluate.replay import Replay
+from metarec_stream.pipeline.compile_kernels import see_to_kernels
 from metarec_stream.pipeline.recommender import RankProtocol
 
 FIRST = 1
@@ -32,6 +33,7 @@ def learn_history(
     replay = Replay(
         replayed, RankProtocol(), on_version=lambda _at, version: passed.append(version)
     )
+    see_to_kernels()
     replay.recommender.warm_up()
     topic = settings.topics.interactions
     for start in range(0, len(table), block):

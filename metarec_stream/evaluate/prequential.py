@@ -20,6 +20,7 @@ from metarec_stream.evaluate.protocol import Protocol
 from metarec_stream.evaluate.replay import Replay
 from metarec_stream.evaluate.stream import Stream
 from metarec_stream.pipeline.ablation import META
+from metarec_stream.pipeline.compile_kernels import see_to_kernels
 from metarec_stream.pipeline.recommender import RankProtocol
 from metarec_stream.pipeline.results import Observations
 from metarec_stream.pipeline.seen import SeenItems
@@ -81,6 +82,7 @@ def replay_stream(
         replace(_rank_protocol(stream, protocol), without=without),
         seen=SeenItems() if protocol.repeats == "mask" else None,
     )
+    see_to_kernels()
     replay.recommender.warm_up()
     if protocol.candidates == "all":
         replay.recommender.announce(stream.item_ids)

@@ -130,9 +130,11 @@ class _ConsumerProcess:
         self._readiness.wait("kernels", "compiling")
         started = self._clock.monotonic()
         # Takes seconds to import, during which `/readyz` is to be answered already.
+        from metarec_stream.pipeline.compile_kernels import see_to_kernels
         from metarec_stream.pipeline.recommender import Recommender
 
         recommender = Recommender(self._settings, self._metrics, self._clock, store=store)
+        see_to_kernels()
         recommender.warm_up()
         self._readiness.done("kernels")
         log.info("kernels_compiled", seconds=round(self._clock.monotonic() - started, 3))
