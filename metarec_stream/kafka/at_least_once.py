@@ -12,17 +12,16 @@ from kafka.errors import KafkaError
 from metarec_stream.config import Settings
 from metarec_stream.contract.transport import Aborted, Output, Refused
 from metarec_stream.errors import Fatal
-from metarec_stream.kafka.connection import client_options
 from metarec_stream.kafka.rights import advice, consumer_rights
-from metarec_stream.kafka.time_limit import TimeLimit
-from metarec_stream.kafka.transaction import (
-    BATCH_BYTES,
-    MARGIN_S,
-    REFUSALS,
-    compression,
+from metarec_stream.kafka.sending import (
+    OUTPUT_BATCH,
     ends_of,
     first_failure,
+    send_output,
+    sending_options,
 )
+from metarec_stream.kafka.time_limit import TimeLimit
+from metarec_stream.kafka.transaction import MARGIN_S, REFUSALS
 
 CLOSE_LIMIT_S = 5.0
 
@@ -103,28 +102,17 @@ class AtLeastOnce:
         kafka = self._settings.kafka
         self._calls = TimeLimit("kafka-producer")
         self._producer = KafkaProducer(
-            **client_options(kafka),
+            **sending_options(kafka, self._limit_s),
+            **OUTPUT_BATCH,
             acks="all",
             enable_idempotence=True,
-            linger_ms=0,
-            batch_size=BATCH_BYTES,
-            max_request_size=kafka.max_message_bytes,
-            max_block_ms=int(self._limit_s * 1e3),
-            compression_type=compression(kafka.compression),
         )
 
     def _send(self, output: Output) -> None:
-        # The library sends no record without both key and value, nor a header without a value.
-        value = b"" if output.key is None and output.value is None else output.value
-        headers = [(name, content or b"") for name, content in output.headers]
         try:
-            sent = self._producer.send(
-                output.topic, key=output.key, value=value, headers=headers,
-                partition=output.partition,
-            )  # fmt: skip
+            self._sent.append(send_output(self._producer, output))
         except (KafkaError, AssertionError) as error:
             raise self._failed(error) from error
-        self._sent.append(sent)
 
     def _flush(self) -> None:
         try:

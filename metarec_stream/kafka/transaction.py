@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
@@ -21,13 +21,17 @@ from kafka.errors import (
 from metarec_stream.config import Settings
 from metarec_stream.contract.transport import Aborted, Output, Refused, Uncertain
 from metarec_stream.errors import Fatal
-from metarec_stream.kafka.connection import client_options
+from metarec_stream.kafka.all_or_none import RETRY_BACKOFF_MS
 from metarec_stream.kafka.rights import Right, advice, consumer_rights
+from metarec_stream.kafka.sending import (
+    OUTPUT_BATCH,
+    ends_of,
+    first_failure,
+    send_output,
+    sending_options,
+)
 from metarec_stream.kafka.time_limit import TimeLimit
 
-RETRY_BACKOFF_MS = 5
-"""Slept on every retried transactional request: the library's 100 would rule a batch's latency."""
-BATCH_BYTES = 64 * 1024
 ABORT_LIMIT_S = 5.0
 MARGIN_S = 5.0
 """Beyond the transaction's own limit, for the broker's answer that it has ended it."""
@@ -73,15 +77,11 @@ class KafkaTransaction:
         self._calls = TimeLimit("kafka-transaction")
         try:
             self._producer = KafkaProducer(
-                **client_options(kafka),
+                **sending_options(kafka, self._limit_s),
+                **OUTPUT_BATCH,
                 transactional_id=self.transactional_id,
                 transaction_timeout_ms=kafka.transaction_timeout_ms,
                 retry_backoff_ms=RETRY_BACKOFF_MS,
-                linger_ms=0,
-                batch_size=BATCH_BYTES,
-                max_request_size=kafka.max_message_bytes,
-                max_block_ms=int(self._limit_s * 1e3),
-                compression_type=compression(kafka.compression),
             )
             limit_s = max(self._limit_s, kafka.connect_timeout_s)
             self._calls.call(self._producer.init_transactions, limit_s)
@@ -104,20 +104,10 @@ class KafkaTransaction:
         )
 
     def send(self, output: Output) -> None:
-        # The library sends no record without both key and value, nor a header without a value.
-        value = b"" if output.key is None and output.value is None else output.value
-        headers = [(name, content or b"") for name, content in output.headers]
         try:
-            sent = self._producer.send(
-                output.topic,
-                key=output.key,
-                value=value,
-                headers=headers,
-                partition=output.partition,
-            )
+            self._sent.append(send_output(self._producer, output))
         except (KafkaError, AssertionError) as error:
             raise self._failed(f"sending to {output.topic}/{output.partition}", error) from error
-        self._sent.append(sent)
 
     def commit(self) -> None:
         """Commit once every record is known to be with the broker.
@@ -205,29 +195,3 @@ class KafkaTransaction:
 
 def _said(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
-def first_failure(sent: Iterable[Any]) -> Exception | None:
-    """Why the first of the producer's futures that is not acknowledged is not; None if all are.
-
-    To be asked between flush and commit: the library's commit does not see to it.
-    """
-    for each in sent:
-        if not each.succeeded():
-            return each.exception or TimeoutError("not acknowledged")
-    return None
-
-
-def ends_of(sent: Iterable[Any], topic: str) -> dict[int, int]:
-    """By partition, the offset after the last of the producer's futures that is of this topic."""
-    acknowledged = (each.value for each in sent if each.succeeded())
-    return {
-        each.partition: int(each.offset) + 1
-        for each in acknowledged
-        if each.topic == topic and each.offset >= 0
-    }
-
-
-def compression(name: str) -> str | None:
-    """The setting as the library takes it."""
-    return None if name == "none" else name

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import structlog
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, ProducerFencedError
 
 from metarec_stream.config import Settings
@@ -25,15 +24,11 @@ from metarec_stream.contract.meta_version_codec import (
 from metarec_stream.contract.transport import Record
 from metarec_stream.contract.version_delta import delta_between
 from metarec_stream.errors import Degraded, Fatal
-from metarec_stream.kafka.connection import client_options
+from metarec_stream.kafka.all_or_none import AllOrNone
+from metarec_stream.kafka.all_or_none import Record as Sent
 from metarec_stream.kafka.rights import Right, advice, learner_rights
 from metarec_stream.kafka.source import reading_options
-from metarec_stream.kafka.time_limit import TimeLimit
-from metarec_stream.kafka.transaction import first_failure
 
-_RETRY_BACKOFF_MS = 5
-"""Slept on every retried transactional request; the library's 100 would rule the latency."""
-_MARGIN_S = 5.0
 _POLL_MS = 200
 _LOOK_EVERY_S = 0.01
 _READ_LIMIT_MS = 10_000
@@ -153,20 +148,7 @@ class Publisher:
         self._keep = settings.learn.keep_versions
         self._chunk_bytes = min(CHUNK_BYTES, settings.kafka.max_message_bytes - 1_024)
         self._id = f"{settings.application}.learner"
-        self._limit_s = settings.kafka.transaction_timeout_ms / 1e3 + _MARGIN_S
-        self._calls = TimeLimit("learner-transaction")
-        self._producer = KafkaProducer(
-            **client_options(settings.kafka),
-            transactional_id=self._id,
-            transaction_timeout_ms=settings.kafka.transaction_timeout_ms,
-            retry_backoff_ms=_RETRY_BACKOFF_MS,
-            max_request_size=settings.kafka.max_message_bytes,
-            max_block_ms=int(self._limit_s * 1e3),
-            compression_type=None
-            if settings.kafka.compression == "none"
-            else settings.kafka.compression,
-        )
-        self._wait("initialising the producer", self._producer.init_transactions)
+        self._transactions = AllOrNone(settings, self._id, self._fatal)
         self._log = VersionLog(settings)
         self.newest = self._log.newest()
         """The last whole version on the topic when this learner started."""
@@ -193,13 +175,10 @@ class Publisher:
         full = version.version if delta is None else delta.full
         records = encode_meta_version(version, self._chunk_bytes, delta)
         forgotten = tombstones(self._log.keys_until(version.version - self._keep, full))
-        self._wait("beginning a transaction", self._producer.begin_transaction)
-        sent = [self._send(key, value) for key, value in [*records, *forgotten]]
-        self._wait("sending the version's records", self._producer.flush)
-        error = first_failure(sent)
-        if error is not None:
-            raise self._fatal("sending the version's records", error) from error
-        self._wait(f"committing meta version {version.version}", self._producer.commit_transaction)
+        self._transactions.send(
+            f"meta version {version.version}",
+            [self._record(key, value) for key, value in [*records, *forgotten]],
+        )
         self.newest_number = version.version
         if delta is None:
             self._full = version
@@ -208,22 +187,11 @@ class Publisher:
 
     def close(self) -> None:
         """Give the connections back; an open transaction is left to the next learner to end."""
-        with contextlib.suppress(KafkaError, TimeoutError):
-            self._calls.call(lambda: self._producer.close(timeout=1.0), _MARGIN_S)
-        self._calls.close()
+        self._transactions.close()
         self._log.close()
 
-    def _send(self, key: bytes, value: bytes | None) -> Any:
-        try:
-            return self._producer.send(self._topic, key=key, value=value, partition=0)
-        except (KafkaError, AssertionError) as error:
-            raise self._fatal(f"sending {key.decode()}", error) from error
-
-    def _wait(self, doing: str, function: Callable[[], None]) -> None:
-        try:
-            self._calls.call(function, self._limit_s)
-        except (KafkaError, TimeoutError, AssertionError) as error:
-            raise self._fatal(doing, error) from error
+    def _record(self, key: bytes, value: bytes | None) -> Sent:
+        return {"topic": self._topic, "key": key, "value": value, "partition": 0}
 
     def _fatal(self, doing: str, error: Exception) -> Fatal:
         if isinstance(error, ProducerFencedError):

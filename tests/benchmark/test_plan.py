@@ -11,6 +11,7 @@ import pytest
 from metarec_stream.benchmark.plan import Plan, asked_command, jobs_of
 from metarec_stream.benchmark.runner import Job
 from metarec_stream.config import Settings
+from metarec_stream.evaluate.models import CONTROLS
 from metarec_stream.settings_sources import load_settings, take_flags
 from tests.benchmark.planted import FILE, PLANTED
 
@@ -70,3 +71,10 @@ def test_the_command_leads_back_to_the_same_settings(plan: Plan) -> None:
     assert "--protocols planted --models default,markov --seeds 2 --outer-every 64" in command
     flags = take_flags(shlex.split(command)[3:])
     assert load_settings(flags, {}).settings == Settings.model_validate(given)
+
+
+@pytest.mark.parametrize("model", sorted(CONTROLS))
+def test_a_cell_follows_its_controls_own_code(model: str) -> None:
+    """Also of one that is imported when it first runs."""
+    module = CONTROLS[model].__module__
+    assert module.rpartition(".")[2] == model.replace("-", "_")

@@ -49,17 +49,17 @@ def test_letters_are_replayed_once_and_do_not_loop(
     config = tmp_path / "metarec.toml"
     config.write_text(as_toml(settings, {}))
     ensure_topics(settings)
-    future_ms = SystemClock().now_ms() + AHEAD_MS
-    future = b'{"user":"ann","item":"lamp","ts":%d}' % future_ms
     headers = [("content-type", b"application/json"), ("trace", b"\xff")]
-    with closing(KafkaProducer(**client_options(settings.kafka))) as producer:
-        for value in (future, UNKNOWN):
-            producer.send(settings.topics.interactions, value, b"ann", headers, partition=0)
-        producer.flush()
     with (
         RecommendationSubscriber(settings.kafka, topics=settings.topics) as subscriber,
         service("serve", config, tmp_path / "serve.log"),
     ):
+        future_ms = SystemClock().now_ms() + AHEAD_MS
+        future = b'{"user":"ann","item":"lamp","ts":%d}' % future_ms
+        with closing(KafkaProducer(**client_options(settings.kafka))) as producer:
+            for value in (future, UNKNOWN):
+                producer.send(settings.topics.interactions, value, b"ann", headers, partition=0)
+            producer.flush()
         wait_for(lambda: len(letters_of(settings)) == 2, "both are rejected")
         wait_for(lambda: SystemClock().now_ms() > future_ms, "the event's time has come")
         assert dlq("replay", reason=(Reason.FUTURE,), dry_run=True, settings=settings) == 0

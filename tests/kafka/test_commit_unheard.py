@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from metarec_stream.clock import SystemClock
 from metarec_stream.config import Settings
 from metarec_stream.contract.transport import Ends, Output, Record
-from metarec_stream.kafka import connection, transaction
+from metarec_stream.kafka import connection, sending, transaction
 from metarec_stream.kafka.source import KafkaSource
 from metarec_stream.kafka.topics import ensure_topics
 from metarec_stream.kafka.transaction import KafkaTransaction
@@ -63,7 +63,7 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[CuttingProxy]:
             cutting.mend()
             return {**connection.client_options(kafka), "proxy_url": cutting.url}
 
-        monkeypatch.setattr(transaction, "client_options", through)
+        monkeypatch.setattr(sending, "client_options", through)
         monkeypatch.setattr(transaction, "MARGIN_S", 1.0)
         yield cutting
 

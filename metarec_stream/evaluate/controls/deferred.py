@@ -20,4 +20,6 @@ def deferred(name: str) -> Control:
         control: Control = getattr(import_module(f"{__package__}.{name}"), name)
         return control(stream, protocol, seed)
 
+    # What depends on a control's code finds it by its module.
+    run.__module__ = f"{__package__}.{name}"
     return run

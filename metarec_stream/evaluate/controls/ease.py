@@ -13,18 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metarec_stream.compiled import compiled
-from metarec_stream.evaluate.controls.choice import rank_chosen
 from metarec_stream.evaluate.controls.followed import (
     Followed,
     Mixed,
-    best_mixed,
     blocks_to_solve,
     fill_followed,
     follow,
     hold_back,
     latest_outcomes,
     nobody_followed,
-    unmixed,
+    rank_mixed,
 )
 from metarec_stream.evaluate.controls.ranking import (
     Ranking,
@@ -63,7 +61,6 @@ SETTINGS = tuple(
     for half_life, penalty in ((100_000.0, 100.0), (100_000.0, 500.0), (5_000.0, 20.0))
     for fading in (0.1, 0.25, 1.0)
 )
-UNCHOSEN = unmixed(SETTINGS[0])
 
 
 class ItemWeights(NamedTuple):
@@ -79,12 +76,7 @@ class ItemWeights(NamedTuple):
 
 def ease(stream: Stream, protocol: Protocol, seed: int) -> RankedEvents:
     """Rank by weighted rows of the solution; the settings are the best before the scored part."""
-    return rank_chosen(stream, protocol, seed, UNCHOSEN, best_regression, rank_by_regression)
-
-
-def best_regression(stream: Stream, protocol: Protocol, seed: int) -> Mixed[Regression]:
-    """The settings of largest MRR on the rows just before the scored ones."""
-    return best_mixed(stream, protocol, seed, SETTINGS, rank_by_regression)
+    return rank_mixed(stream, protocol, seed, SETTINGS, rank_by_regression)
 
 
 def rank_by_regression(

@@ -11,7 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metarec_stream.compiled import compiled
-from metarec_stream.evaluate.controls.choice import Rank, best_setting, rows_just_before
+from metarec_stream.evaluate.controls.choice import (
+    Rank,
+    best_setting,
+    rank_chosen,
+    rows_just_before,
+)
 from metarec_stream.evaluate.controls.counts import (
     DecayedCounts,
     count_outcome,
@@ -20,6 +25,7 @@ from metarec_stream.evaluate.controls.counts import (
 )
 from metarec_stream.evaluate.controls.popularity import UNCHOSEN_HALF_LIFE, best_half_life
 from metarec_stream.evaluate.controls.related import POPULARITY_SHARES, put_first
+from metarec_stream.evaluate.metrics import RankedEvents
 from metarec_stream.evaluate.protocol import Protocol
 from metarec_stream.evaluate.stream import Stream
 
@@ -61,6 +67,21 @@ class Followed(NamedTuple):
 def unmixed(own: Own) -> Mixed[Own]:
     """The model's own settings and a little popularity, where nothing can be chosen."""
     return Mixed(own, UNCHOSEN_HALF_LIFE, _SHARE_OF_FIRST_CHOICE, again=1.0)
+
+
+def rank_mixed(
+    stream: Stream,
+    protocol: Protocol,
+    seed: int,
+    settings: Sequence[Own],
+    rank: Rank[Mixed[Own]],
+) -> RankedEvents:
+    """The scored part under the best of a model's own settings, mixed in the best way."""
+
+    def choose(stream: Stream, protocol: Protocol, seed: int) -> Mixed[Own]:
+        return best_mixed(stream, protocol, seed, settings, rank)
+
+    return rank_chosen(stream, protocol, seed, unmixed(settings[0]), choose, rank)
 
 
 def best_mixed(

@@ -16,18 +16,16 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from metarec_stream.compiled import compiled
-from metarec_stream.evaluate.controls.choice import rank_chosen
 from metarec_stream.evaluate.controls.followed import (
     Followed,
     Mixed,
-    best_mixed,
     blocks_to_solve,
     fill_followed,
     follow,
     hold_back,
     latest_outcomes,
     nobody_followed,
-    unmixed,
+    rank_mixed,
 )
 from metarec_stream.evaluate.controls.ranking import (
     Ranking,
@@ -76,17 +74,11 @@ SETTINGS = tuple(
     )
     for fading in (0.25, 1.0)
 )
-UNCHOSEN = unmixed(SETTINGS[0])
 
 
 def ials(stream: Stream, protocol: Protocol, seed: int) -> RankedEvents:
     """Rank by the products of factors; the settings are the best before the scored part."""
-    return rank_chosen(stream, protocol, seed, UNCHOSEN, best_confidence, rank_by_fold_in)
-
-
-def best_confidence(stream: Stream, protocol: Protocol, seed: int) -> Mixed[Confidence]:
-    """The settings of largest MRR on the rows just before the scored ones."""
-    return best_mixed(stream, protocol, seed, SETTINGS, rank_by_fold_in)
+    return rank_mixed(stream, protocol, seed, SETTINGS, rank_by_fold_in)
 
 
 def rank_by_fold_in(

@@ -15,16 +15,14 @@ from river.optim.losses import Log
 from river.reco import BiasedMF
 
 from metarec_stream.compiled import compiled
-from metarec_stream.evaluate.controls.choice import rank_chosen
 from metarec_stream.evaluate.controls.followed import (
     Followed,
     Mixed,
-    best_mixed,
     fill_followed,
     follow,
     hold_back,
     nobody_followed,
-    unmixed,
+    rank_mixed,
 )
 from metarec_stream.evaluate.controls.ranking import (
     Ranking,
@@ -57,7 +55,6 @@ class Steps(NamedTuple):
 SETTINGS = tuple(
     Steps(factors, rate, decay=0.01, negatives=3) for factors in (16, 64) for rate in (0.05, 0.2)
 )
-UNCHOSEN = unmixed(SETTINGS[0])
 
 
 class Factors(NamedTuple):
@@ -75,12 +72,7 @@ class Factors(NamedTuple):
 
 def river_mf(stream: Stream, protocol: Protocol, seed: int) -> RankedEvents:
     """Rank by bias and product of factors; the steps are the best before the scored part."""
-    return rank_chosen(stream, protocol, seed, UNCHOSEN, best_steps, rank_by_river)
-
-
-def best_steps(stream: Stream, protocol: Protocol, seed: int) -> Mixed[Steps]:
-    """The settings of largest MRR on the rows just before the scored ones."""
-    return best_mixed(stream, protocol, seed, SETTINGS, rank_by_river)
+    return rank_mixed(stream, protocol, seed, SETTINGS, rank_by_river)
 
 
 def rank_by_river(

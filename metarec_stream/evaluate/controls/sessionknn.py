@@ -13,16 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metarec_stream.compiled import compiled
-from metarec_stream.evaluate.controls.choice import rank_chosen
 from metarec_stream.evaluate.controls.followed import (
     Followed,
     Mixed,
-    best_mixed,
     fill_followed,
     follow,
     hold_back,
     nobody_followed,
-    unmixed,
+    rank_mixed,
 )
 from metarec_stream.evaluate.controls.ranking import (
     Ranking,
@@ -58,7 +56,6 @@ SETTINGS = tuple(
     for sessions in (100, 500)
     for fading in fadings
 )
-UNCHOSEN = unmixed(SETTINGS[0])
 
 
 class Sessions(NamedTuple):
@@ -82,12 +79,7 @@ class Sessions(NamedTuple):
 
 def sessionknn(stream: Stream, protocol: Protocol, seed: int) -> RankedEvents:
     """Rank by similar sessions' items; the settings are the best before the scored part."""
-    return rank_chosen(stream, protocol, seed, UNCHOSEN, best_sessions, rank_by_sessions)
-
-
-def best_sessions(stream: Stream, protocol: Protocol, seed: int) -> Mixed[Similar]:
-    """The settings of largest MRR on the rows just before the scored ones."""
-    return best_mixed(stream, protocol, seed, SETTINGS, rank_by_sessions)
+    return rank_mixed(stream, protocol, seed, SETTINGS, rank_by_sessions)
 
 
 def rank_by_sessions(
