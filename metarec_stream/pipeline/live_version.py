@@ -153,16 +153,18 @@ class LiveVersion(Generic[Slow]):
         """The rings of these rows changed behind their fast weights: rebuilt at the next touch."""
         self._fast.version[users[users < len(self._fast.version)]] = -1
 
+    def make_room(self, users: int) -> None:
+        """For so many rows of users."""
+        if users > len(self._fast.time):
+            self._fast = FastWeights(
+                values=grown(self._fast.values, users),
+                time=grown(self._fast.time, users),
+                version=grown(self._fast.version, users, -1),
+            )
+            self._own = FeatureWeights(*(grown(weights, users) for weights in self._own))
+
     def refresh(self, users: NDArray[np.int64], rings: Rings, weights: NDArray[np.float32]) -> None:
         """Rebuild, from their rings, the fast weights that another version made."""
-        if len(rings.length) > len(self._fast.time):
-            users_now = len(rings.length)
-            self._fast = FastWeights(
-                values=grown(self._fast.values, users_now),
-                time=grown(self._fast.time, users_now),
-                version=grown(self._fast.version, users_now, -1),
-            )
-            self._own = FeatureWeights(*(grown(weights, users_now) for weights in self._own))
         touched = np.unique(users)
         stale = touched[self._fast.version[touched] != self.version.version]
         if len(stale) == 0:

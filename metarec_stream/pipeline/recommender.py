@@ -306,6 +306,7 @@ class Recommender:
         """Events into the rings, fast weights along with them."""
         self._make_room()
         rings = self._users.rings
+        self._live.make_room(len(rings.length))
         if FAST_WEIGHTS not in self._protocol.without:
             self._live.refresh(events.user, rings, self._weights.of_kind)
         room = int(events.sampled.sum() + events.answered.sum())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from metarec_stream.contract.interaction import Interaction
 from metarec_stream.contract.task_codec import decode_task_block
 from metarec_stream.evaluate.models import ABLATIONS, chosen_models
 from metarec_stream.pipeline.ablation import PARTS, kept_features
@@ -56,3 +57,17 @@ def test_without_fast_weights_nothing_is_known_of_a_user() -> None:
             block = decode_task_block(output.value)
             assert (block.window == -1).all()
             assert (block.feature_weights[:, 0] == 0).all()
+
+
+def test_without_fast_weights_there_is_room_for_every_user() -> None:
+    """Nothing is rebuilt, but what is read of a user is there, however many come."""
+    protocol = RankProtocol(without=frozenset(("fast-weights",)))
+    one = recommender(SETTINGS, protocol=protocol)
+    one.process(
+        records(
+            Interaction(user=f"u{number}", item="a", ts=1_700_000_000_000 + number)
+            for number in range(1_500)
+        )
+    )
+    assert len(one.users) == 1_500
+    assert min(len(one._live.fast.time), len(one._live.own.delta)) >= 1_500
