@@ -34,6 +34,10 @@ class KafkaSettings(Section):
     """The broker aborts a transaction that stays open for this long."""
     connect_timeout_s: float = Field(60.0, gt=0)
     """How long a start waits for the brokers, retrying with back-off, before it ends."""
+    fetch_bytes: int = Field(1024 * 1024, ge=64 * 1024, le=64 * 1024 * 1024)
+    """Most bytes that a consumer fetches of a partition ahead of its batches, as they come over the
+    wire; a larger batch of a producer comes whole. Received and taken apart they take about four
+    times that. Input that is faster than a process waits at the brokers."""
     compression: Literal["none", "gzip", "lz4", "snappy", "zstd"] = "lz4"
     """Compression of what is produced."""
     max_message_bytes: int = Field(8 * 1024 * 1024, ge=64 * 1024)

@@ -38,6 +38,7 @@ def reading_options(settings: Settings) -> dict[str, Any]:
         "auto_offset_reset": "earliest",
         "enable_auto_commit": False,
         "max_poll_records": settings.batch.max_records,
+        "max_partition_fetch_bytes": settings.kafka.fetch_bytes,
     }
 
 

@@ -50,6 +50,10 @@ class BatchState(Protocol):
 
     def write(self, partition: int) -> Sequence[Output]: ...
     def keep(self, ends: Ends) -> None: ...
+    def doubt(self) -> None:
+        """Nobody can say whether the checkpoints are in the changelog; `undo` follows."""
+        ...
+
     def undo(self) -> None: ...
 
 
@@ -66,6 +70,9 @@ class Forgetful:
         raise Fatal(f"partition {partition} has no changelog here; this is a fault of ours")
 
     def keep(self, ends: Ends) -> None:
+        pass
+
+    def doubt(self) -> None:
         pass
 
     def undo(self) -> None:
@@ -184,13 +191,15 @@ class Batches:
     ) -> bool:
         """Whether the commit did, as the committed offsets say; if not, all is undone.
 
-        A checkpoint without records is taken for not written: writing it again changes nothing.
+        No offset tells of a checkpoint without records: what it may have written is doubted.
         """
         log.warning("commit_uncertain", reason=str(error), offsets=dict(offsets))
         self._transaction.renew()
         ours = [partition for partition in offsets if self._source.owns(partition)]
         if ours and all(self._source.committed(at) == offsets[at] for at in ours):
             return True
+        if not ours:
+            self._state.doubt()
         self._state.undo()
         self._read_again("uncertain", error, records)
         return False

@@ -95,6 +95,17 @@ class Checkpoints:
         self._pending.clear()
         self._hard.keep()
 
+    def doubt(self) -> None:
+        """What they may have written is written again, or deleted, by the next checkpoint.
+
+        For those of partitions without records in the batch: whoever was touched stays so.
+        """
+        for checkpoint in self._pending:
+            progress = self._hard.progress.get(checkpoint.partition)
+            if progress is not None:
+                keys = {output.key or b"" for output in checkpoint.outputs}
+                progress.leftover |= keys - {HEADER_KEY}
+
     def undo(self) -> None:
         """The batch is not committed: everything as before it."""
         self._pending.clear()

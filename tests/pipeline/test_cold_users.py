@@ -9,42 +9,33 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import initialize, invariant, rule
 
 from metarec_stream.contract.interaction import Interaction
 from metarec_stream.errors import Fatal
 from metarec_stream.memory.log import MemoryLog
-from metarec_stream.state.row import user_key
+from metarec_stream.state.row import USER_KEY, user_key
 from metarec_stream.state.row_store import Change, Mark, RowStore, StoreFailed
+from tests.pipeline.any_order import PARTITIONS, AnyOrder, bounded, partitions, posting
 from tests.pipeline.process import (
     FAULTS,
+    INPUT,
+    NOW,
     Crash,
-    Fault,
     Process,
     changelog,
     digest_of,
     pure_state,
 )
-from tests.pipeline.test_exactly_once import INPUT, NOW, post
-from tests.pipeline.test_exactly_once import SETTINGS as UNBOUNDED
+from tests.pipeline.process import SETTINGS as UNBOUNDED
+from tests.pipeline.test_exactly_once import post
 
 MOST = 2
 SETTINGS = UNBOUNDED.model_copy(
     update={"state": UNBOUNDED.state.model_copy(update={"max_hot_users": MOST})}
 )
 USERS = "abcdefgh"
-
-events = st.builds(
-    Interaction,
-    user=st.sampled_from(USERS),
-    item=st.sampled_from("xyz"),
-    type=st.sampled_from(["click", "purchase", "skip"]),
-    ts=st.integers(NOW - 90_000, NOW),
-    event_id=st.none() | st.sampled_from(["1", "2", "3", "4"]),
-)
-erasures = st.builds(Interaction, user=st.sampled_from(USERS), type=st.just("erase"))
 
 
 class FullDisk(RowStore):
@@ -67,103 +58,138 @@ class FullDisk(RowStore):
             raise StoreFailed("no room")
 
 
-class ColdUsersInAnyOrder(RuleBasedStateMachine):
-    """Batches, faults, erasures, full disks and restarts in any order."""
+class ColdUsersInAnyOrder(AnyOrder):
+    """The same, of a process that has most of its users on disk alone."""
+
+    settings = SETTINGS
 
     @initialize()
     def start(self) -> None:
-        self.folder = Path(tempfile.mkdtemp())
-        self.log = MemoryLog(partitions=2)
-        self.store = FullDisk(self.folder)
-        self.process = Process(self.log, SETTINGS, self.store)
-
-    @rule(partition=st.integers(0, 1), posted=st.lists(st.none() | events | erasures, max_size=6))
-    def posts(self, partition: int, posted: list[Interaction | None]) -> None:
-        for each in posted:
-            post(self.log, partition, each)
-
-    @rule(fault=st.none() | st.sampled_from(FAULTS), seconds=st.sampled_from([0.01, 5.0]))
-    def takes_a_batch(self, fault: Fault | None, seconds: float) -> None:
-        try:
-            self.process.batch(fault, seconds)
-        except Crash:
-            self.restarts()
-
-    @rule()
-    def restarts(self) -> None:
-        self.store.close()
-        self.store = FullDisk(self.folder)
-        self.process = Process(self.log, SETTINGS, self.store)
+        self.home = Path(tempfile.mkdtemp())
+        self.folders = 0
+        self.store = FullDisk(self.new_folder())
+        self.zombie_store: FullDisk | None = None
+        super().start()
 
     @rule()
     def restarts_without_its_disk(self) -> None:
         self.store.close()
-        shutil.rmtree(self.folder)
-        self.store = FullDisk(self.folder)
-        self.process = Process(self.log, SETTINGS, self.store)
+        shutil.rmtree(self.store.folder)
+        self.begin_again()
+
+    @rule()
+    def its_disk_is_copied(self) -> None:
+        self.store.close()
+        shutil.rmtree(self.copy, ignore_errors=True)
+        shutil.copytree(self.store.folder, self.copy)
+        self.store.reopen()
+
+    @rule()
+    def restarts_with_the_disk_as_it_was_copied(self) -> None:
+        if self.copy.exists():
+            self.store.close()
+            shutil.rmtree(self.store.folder)
+            shutil.copytree(self.copy, self.store.folder)
+            self.begin_again()
 
     @rule()
     def another_process_owns_it_for_a_while(self) -> None:
+        self.note_what_is_gone(list(PARTITIONS))
         other = Process(self.log, UNBOUNDED)
         other.drain()
         other.finish()
-        self.restarts()
-
-    @rule()
-    def ends_well_and_starts_again(self) -> None:
-        self.process.finish()
-        self.restarts()
+        self.begin_again()
 
     @rule(full=st.booleans())
     def the_disk_is_full_or_not(self, full: bool) -> None:
         self.store.full = full
 
-    @invariant()
-    def hard_state_is_that_of_a_process_with_room_for_all(self) -> None:
-        if not hasattr(self, "process"):
-            return
-        for partition in (0, 1):
-            committed = self.log.committed("metarec", INPUT, partition) or 0
-            expected = pure_state(self.log, UNBOUNDED, partition, committed)
-            assert self.process.state(partition) == expected
-
-    @invariant()
-    def the_changelog_is_the_state_at_its_offset(self) -> None:
-        if not hasattr(self, "process"):
-            return
-        for partition in (0, 1):
-            header, rows = changelog(self.log, SETTINGS, partition)
-            if header is None:
-                continue
-            expected = pure_state(self.log, UNBOUNDED, partition, header.offset)
-            assert header.digest == digest_of(rows) == digest_of(expected)
-            assert header.users == sum(key[:1] == b"u" for key in rows)
+    @rule(partition=partitions, posted=posting, user=st.sampled_from(USERS))
+    def its_disk_is_full_at_a_checkpoint(
+        self, partition: int, posted: list[Interaction | None], user: str
+    ) -> None:
+        """It holds a user who is erased meanwhile, and comes back."""
+        click = Interaction(user=user, item="x")
+        self.takes_a_batch_well(partition, [*posted, click], 0.01)
+        self.writes_all_checkpoints(None)
+        self.store.full = True
+        self.takes_a_batch_well(partition, [*posted, Interaction(user=user, type="erase")], 0.01)
+        self.writes_all_checkpoints(None)
+        self.takes_a_batch_well(partition, [click], 0.01)
+        self.hard_state_is_a_pure_function_of_the_log()
+        self.store.full = False
+        self.writes_all_checkpoints(None)
 
     @invariant()
     def memory_is_bounded(self) -> None:
-        if not hasattr(self, "process") or self.process.registry.get_sample_value(
-            "metarec_degraded", {"what": "cold-users"}
-        ):
-            return
+        if not self.degraded():
+            users = self.process.recommender.users
+            assert len(users) <= max(MOST, int(users.marks.dirty.sum()))
+
+    @invariant()
+    def the_disk_holds_what_the_changelog_does(self) -> None:
+        """Whoever is marked as stored there can leave memory."""
         users = self.process.recommender.users
-        assert len(users) <= max(MOST, int(users.marks.dirty.sum()))
+        for partition in PARTITIONS:
+            rows = users.rows(partition).tolist()
+            keys = [(partition, user_key(users.names[row])) for row in rows]
+            for row, there in zip(rows, self.store.get(keys) if keys else [], strict=True):
+                low, high = users.marks.hash[row].tolist()
+                same = there is not None and there.hash == low | high << 64
+                assert same or not users.marks.stored[row]
+                assert not same or users.marks.stored[row] or self.degraded()
+
+    @invariant()
+    def the_mark_on_disk_is_that_of_its_rows(self) -> None:
+        for partition in PARTITIONS:
+            mark = self.store.mark(partition)
+            rows = {row.key: row.value for part in self.store.scan(partition) for row in part}
+            assert mark is None or mark.digest == digest_of(rows)
+            assert mark is None or mark.users == sum(key[:1] == USER_KEY for key in rows)
 
     def teardown(self) -> None:
         if hasattr(self, "process"):
-            self.process.drain()
-            assert self.process.degraded == []
+            super().teardown()
             self.store.close()
-            shutil.rmtree(self.folder)
+            shutil.rmtree(self.home)
+
+    def made(self) -> Process:
+        return Process(self.log, self.settings, self.store)
+
+    def begin_again(self) -> None:
+        self.store.close()
+        self.store = FullDisk(self.store.folder)
+        super().begin_again()
+
+    def begin_elsewhere(self) -> None:
+        self.zombie_store, self.store = self.store, FullDisk(self.new_folder())
+        super().begin_elsewhere()
+
+    def end_the_zombie(self) -> None:
+        super().end_the_zombie()
+        if self.zombie_store is not None:
+            self.zombie_store.close()
+            self.zombie_store = None
+
+    @property
+    def copy(self) -> Path:
+        """Of its folder."""
+        return self.home / "copy"
+
+    def new_folder(self) -> Path:
+        """For the users of one process."""
+        self.folders += 1
+        return self.home / str(self.folders)
+
+    def degraded(self) -> bool:
+        """Whether the disk could not be written."""
+        sample = self.process.registry.get_sample_value
+        return bool(sample("metarec_degraded", {"what": "cold-users"}))
 
 
-ColdUsersInAnyOrder.TestCase.settings = settings(
-    max_examples=20,
-    stateful_step_count=20,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+ColdUsersInAnyOrder.TestCase.settings = bounded(examples=20)
 TestColdUsersInAnyOrder = ColdUsersInAnyOrder.TestCase
-del ColdUsersInAnyOrder
+del AnyOrder, ColdUsersInAnyOrder
 
 
 @pytest.fixture
@@ -183,7 +209,6 @@ def clicks(log: MemoryLog, users: str, item: str = "x") -> None:
 def checkpoint(process: Process) -> None:
     """Of all partitions, now."""
     process.finish()
-    process.checkpoints.every_partition = False
 
 
 def served(log: MemoryLog, store: RowStore, users: str = USERS) -> Process:

@@ -20,6 +20,9 @@ from metarec_stream.memory.log import MemoryLog, MemoryRecord
 from metarec_stream.state.row import user_key
 from tests.pipeline.process import (
     FAULTS,
+    INPUT,
+    NOW,
+    SETTINGS,
     Crash,
     Fault,
     Process,
@@ -27,7 +30,7 @@ from tests.pipeline.process import (
     digest_of,
     pure_state,
 )
-from tests.pipeline.test_exactly_once import INPUT, NOW, SETTINGS, answered, post
+from tests.pipeline.test_exactly_once import answered, post
 
 USER = "erika mustermann"
 HASH = hash64(USER)
@@ -52,7 +55,6 @@ def filled(log: MemoryLog, *posted: Interaction) -> Process:
         post(log, 0, each)
     process.drain()
     process.finish()
-    process.checkpoints.every_partition = False
     return process
 
 

@@ -17,8 +17,8 @@ from metarec_stream.metrics import ConsumerMetrics
 from metarec_stream.service.takeover import Takeover
 from metarec_stream.state.header import HEADER_KEY, encode_header, segment_key
 from metarec_stream.state.row import user_key
-from tests.pipeline.process import Process, changelog, digest_of, pure_state
-from tests.pipeline.test_exactly_once import INPUT, NOW, SETTINGS, post
+from tests.pipeline.process import INPUT, NOW, SETTINGS, Process, changelog, digest_of, pure_state
+from tests.pipeline.test_exactly_once import post
 
 STATE = SETTINGS.topics.state
 
