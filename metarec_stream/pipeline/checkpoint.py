@@ -27,7 +27,6 @@ from metarec_stream.state.row import encode_rows, user_key
 
 _SPREAD = 0.618_034
 """Multiples of the golden ratio, modulo 1, spread any number of partitions over the interval."""
-_HALF = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +141,7 @@ class Checkpoints:
             for key in sorted(progress.leftover | progress.erased.keys())
             if key not in written
         ]
-        before = [*self._hashes_of(rows), *progress.segments.values(), *progress.erased.values()]
+        before = [*users.hashes(rows), *progress.segments.values(), *progress.erased.values()]
         digest = Digest(progress.digest.value)
         digest.replace(sum(before), sum(hashes) + sum(segments.values()))
         header = Header(
@@ -185,17 +184,11 @@ class Checkpoints:
         ]
         return hashes
 
-    def _hashes_of(self, rows: Rows) -> list[int]:
-        """Of these rows in the changelog; 0 for those it does not hold."""
-        return [low | high << 64 for low, high in self._hard.users.marks.hash[rows].tolist()]
-
     def _note(self, checkpoint: Checkpoint, end: int | None) -> None:
-        partition, marks = checkpoint.partition, self._hard.users.marks
+        partition, users = checkpoint.partition, self._hard.users
         progress, ids = self._hard.progress[partition], self._hard.guards[partition].event_ids
-        for row, value in zip(checkpoint.rows.tolist(), checkpoint.hashes, strict=True):
-            marks.hash[row, 0] = value & _HALF
-            marks.hash[row, 1] = value >> 64
-        marks.dirty[checkpoint.rows] = False
+        users.put_hashes(checkpoint.rows, checkpoint.hashes)
+        users.marks.dirty[checkpoint.rows] = False
         progress.written = checkpoint.offset
         progress.written_ids = ids.next
         progress.segments = checkpoint.segments

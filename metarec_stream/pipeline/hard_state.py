@@ -146,10 +146,10 @@ class HardState:
         row, stored = users.find(partition, user), False
         if row is not None and users.marks.upto[row] < offset:
             users.detach(partition, user)
-            low, high = users.marks.hash[row].tolist()
-            stored = bool(low or high)
+            (hashed,) = users.hashes(np.array([row]))
+            stored = hashed != 0
             if stored:
-                progress.erased[user_key(user)] = low | high << 64
+                progress.erased[user_key(user)] = hashed
         else:
             row = -1
         self.erased.append(Erased(partition, user, offset, timestamp, row, stored))

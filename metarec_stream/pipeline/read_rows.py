@@ -16,8 +16,6 @@ from metarec_stream.state.row import USER_KEY, UserRow, decode_row
 from metarec_stream.state.row_columns import put_rows
 from metarec_stream.state.users import Users
 
-_HALF = (1 << 64) - 1
-
 
 class ReadRow(NamedTuple):
     """A user's row, decoded."""
@@ -54,8 +52,7 @@ class RowReader:
         users, rows = self._users, [each.row for each in read]
         numbers = users.new_rows(partition, (each.user for each in read))
         put_rows(rows, users.rings, numbers, self._items.numbers_of, self._types)
-        halves = [(each.hash & _HALF, each.hash >> 64) for each in read]
-        users.marks.hash[numbers] = np.array(halves, np.uint64)
+        users.put_hashes(numbers, [each.hash for each in read])
         users.marks.upto[numbers] = [row.upto for row in rows]
         return numbers
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
+import numpy as np
+
 from metarec_stream.contract.transport import Record
 from metarec_stream.pipeline.cold_users import ColdUsers
 from metarec_stream.pipeline.hard_state import HardState
@@ -121,9 +123,9 @@ class InMemory:
         number = self._users.find(self._partition, key[len(USER_KEY) :].decode())
         if number is None:
             return 0
-        low, high = self._users.marks.hash[number].tolist()
+        (before,) = self._users.hashes(np.array([number]))
         self._users.remove([number])
-        return int(low | high << 64)
+        return before
 
 
 class OnDisk:

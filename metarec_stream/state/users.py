@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from metarec_stream.growth import grown_rows
 from metarec_stream.state.rings import Rings, empty_rings
 
 _FIRST_CAPACITY = 1_024
+_HALF = (1 << 64) - 1
 NEVER = -1
 """`upto` of a user to whom nothing was applied."""
 
@@ -145,6 +146,15 @@ class Users:
         if self._detached:
             chosen = chosen[~np.isin(chosen, list(self._detached))]
         return chosen
+
+    def hashes(self, rows: NDArray[np.int64]) -> list[int]:
+        """128 bits each: of these rows in the changelog; 0 for those it does not hold."""
+        return [low | high << 64 for low, high in self.marks.hash[rows].tolist()]
+
+    def put_hashes(self, rows: NDArray[np.int64], hashes: Sequence[int]) -> None:
+        """The changelog holds these rows so from now on."""
+        halves = [(each & _HALF, each >> 64) for each in hashes]
+        self.marks.hash[rows] = np.array(halves, np.uint64).reshape(-1, 2)
 
     def _clear(self, rows: list[int]) -> None:
         for counter in (self.rings.length, self.rings.accepted, self.rings.wanted):
