@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 
 from kafka import KafkaConsumer, TopicPartition
@@ -11,11 +10,11 @@ from kafka.errors import KafkaError
 from metarec_stream.config import Settings
 from metarec_stream.contract.transport import Record
 from metarec_stream.errors import Fatal
+from metarec_stream.kafka.reading import OFFSETS_LIMIT_MS, records_until
 from metarec_stream.kafka.rights import Right, advice
 from metarec_stream.kafka.source import reading_options
 
 POLL_MS = 50
-OFFSETS_LIMIT_MS = 10_000
 MOST_RECORDS = 500
 
 
@@ -50,7 +49,7 @@ class Changelog:
         place = TopicPartition(self._topic, partition)
         try:
             yield from self._read(self._reader(), place, first)
-        except KafkaError as error:
+        except (KafkaError, TimeoutError) as error:
             raise self._failed(partition, error) from error
         finally:
             self._reader().unsubscribe()
@@ -65,21 +64,16 @@ class Changelog:
     def _read(
         self, consumer: KafkaConsumer, place: TopicPartition, first: int
     ) -> Iterator[Sequence[Record]]:
-        consumer.assign([place])
-        end = self._end(consumer, place)
         kept = int(consumer.beginning_offsets([place], OFFSETS_LIMIT_MS)[place])
-        position = max(first, kept)
-        consumer.seek(place, position)
-        heard, patience_s = time.monotonic(), self._settings.kafka.connect_timeout_s
-        while position < end:
-            polled = consumer.poll(timeout_ms=POLL_MS, max_records=MOST_RECORDS)
-            yield [each for each in polled.get(place, ()) if each.offset < end]
-            # The position passes transaction markers, where an offset of a record would stop.
-            now = int(consumer.position(place, timeout_ms=OFFSETS_LIMIT_MS) or position)
-            if now > position:
-                position, heard = now, time.monotonic()
-            elif time.monotonic() - heard > patience_s:
-                raise self._failed(place.partition, TimeoutError("no record came"))
+        return records_until(
+            consumer,
+            place,
+            max(first, kept),
+            self._end(consumer, place),
+            poll_ms=POLL_MS,
+            most=MOST_RECORDS,
+            patience_s=self._settings.kafka.connect_timeout_s,
+        )
 
     def _reader(self) -> KafkaConsumer:
         if self._committed is None:

@@ -16,13 +16,13 @@ from metarec_stream.config import Settings
 from metarec_stream.contract.transport import Record
 from metarec_stream.errors import Fatal
 from metarec_stream.kafka.connection import client_options, wait_for_brokers
+from metarec_stream.kafka.reading import OFFSETS_LIMIT_MS, records_until
 from metarec_stream.kafka.rights import Right, advice
 from metarec_stream.kafka.source import reading_options
 from metarec_stream.kafka.topics import partition_counts
 
 POLL_MS = 200
 SETTLE_PAUSE_S = 0.05
-OFFSETS_LIMIT_MS = 10_000
 MOST_RECORDS = 2_000
 
 
@@ -100,28 +100,22 @@ class FixedLog:
         place = TopicPartition(topic, partition)
         begin, end = self._spans[place]
         with self._reading(topic):
-            yield from self._read(place, max(begin, first), end)
+            for found in records_until(
+                self._consumer(),
+                place,
+                max(begin, first),
+                end,
+                poll_ms=POLL_MS,
+                most=MOST_RECORDS,
+                patience_s=self._settings.kafka.connect_timeout_s,
+            ):
+                yield from found
 
     def close(self) -> None:
         """Disconnect."""
         if self._reader is not None:
             self._reader.close()
             self._reader = None
-
-    def _read(self, place: TopicPartition, position: int, end: int) -> Iterator[Record]:
-        consumer = self._consumer()
-        consumer.assign([place])
-        consumer.seek(place, position)
-        heard, patience_s = time.monotonic(), self._settings.kafka.connect_timeout_s
-        while position < end:
-            polled = consumer.poll(timeout_ms=POLL_MS, max_records=MOST_RECORDS)
-            yield from (each for each in polled.get(place, ()) if each.offset < end)
-            # The position passes transaction markers, where an offset of a record would stop.
-            now = int(consumer.position(place, timeout_ms=OFFSETS_LIMIT_MS) or position)
-            if now > position:
-                position, heard = now, time.monotonic()
-            elif time.monotonic() - heard > patience_s:
-                raise self._failed(place.topic, TimeoutError("no record came"))
 
     def _consumer(self) -> KafkaConsumer:
         if self._reader is None:
@@ -151,7 +145,7 @@ class FixedLog:
         """Errors of the library in it come out as Fatal."""
         try:
             yield
-        except KafkaError as error:
+        except (KafkaError, TimeoutError) as error:
             raise self._failed(topic, error) from error
 
     def _failed(self, topic: str, error: Exception) -> Fatal:
