@@ -14,7 +14,7 @@ from metarec_stream.compiled import compiled
 from metarec_stream.pipeline.features import DENSE, RELATED, RING
 from metarec_stream.pipeline.probability import note_probabilities
 from metarec_stream.pipeline.rerank import Strongest, best_first
-from metarec_stream.pipeline.score import Scratch
+from metarec_stream.pipeline.scratch import Scratch
 
 WHY = ("repeat", "transition", "cooccurrence", "taste", "popular")
 """Reason codes: the group of terms that lifted the item; `popular` where none did."""

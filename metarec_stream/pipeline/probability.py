@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metarec_stream.compiled import compiled
-from metarec_stream.pipeline.score import Scratch
+from metarec_stream.pipeline.scratch import Scratch
 
 _LOG2_E = np.float32(math.log2(math.e))
 _BIAS = np.float32(127.0)

@@ -41,11 +41,10 @@ from metarec_stream.pipeline.observe import (
 from metarec_stream.pipeline.probability import Listed, empty_listed
 from metarec_stream.pipeline.rerank import Strongest, empty_strongest, rerank
 from metarec_stream.pipeline.score import (
-    Scratch,
     clear_touched,
-    empty_scratch,
     score_items,
 )
+from metarec_stream.pipeline.scratch import Scratch, empty_scratch
 from metarec_stream.pipeline.seen import Seen
 
 REJECTION = np.float32(6)

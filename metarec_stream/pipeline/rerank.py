@@ -18,7 +18,11 @@ from metarec_stream.catalogue.popularity import Popularity
 from metarec_stream.catalogue.top_k import top_k, top_k_among
 from metarec_stream.compiled import compiled
 from metarec_stream.pipeline.features import FEATURES
-from metarec_stream.pipeline.score import FLOOR, Scratch, features_of
+from metarec_stream.pipeline.score import (
+    FLOOR,
+    features_of,
+)
+from metarec_stream.pipeline.scratch import Scratch
 
 _FEATURES = len(FEATURES)
 _SCORE_SCALE, _SCORE_LIMIT = np.float32(RERANK_SCORE_SCALE), np.float32(RERANK_SCORE_LIMIT)

@@ -13,12 +13,11 @@ Letters: N items (capacity), F features, P half-lives, K ring, d dimensions.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metarec_stream.catalogue.neighbours import COMPANIONS, WIDE_COMPANIONS, Relations
+from metarec_stream.catalogue.neighbours import Relations
 from metarec_stream.catalogue.popularity import NO_BUCKET, Popularity
 from metarec_stream.catalogue.settings import CONTEXT_SLOTS
 from metarec_stream.compiled import compiled
@@ -29,6 +28,14 @@ from metarec_stream.pipeline.features import (
     RELATED,
     RING,
 )
+from metarec_stream.pipeline.related_features import (
+    LOG_SLOPE,
+    THIRD,
+    squash_related,
+    touch_related,
+    touch_wide,
+)
+from metarec_stream.pipeline.scratch import Scratch
 
 FLOOR = np.float32(-1e29)
 """Scores at or below this are no candidates'."""
@@ -37,55 +44,9 @@ _HALF_LIVES = len(POPULARITY_HALF_LIVES)
 _DENSE, _RING, _RELATED = len(DENSE), len(RING), len(RELATED)
 _PLAIN = _DENSE - CONTEXT_SLOTS
 """Dense features that do not depend on the context; those that do come after them."""
-_LOG_SLOPE = np.float32(math.log(2.0) * 2.0**-23)
 _LOG_OFFSET = np.float32(math.log(2.0) * 126.94269504)
-_ONE_BITS = 1_065_353_216
-_THIRD = np.float32(1.0 / 3.0)
-_TRANSITION_SPAN = 5
 _MINUTE, _HOUR, _DAY = 4.1, 8.2, 11.4
 """Natural logarithms of 60, 3,600 and 86,400 seconds: where the gap's hinges are."""
-
-
-class Scratch(NamedTuple):
-    """Room to work in; one for a thread."""
-
-    scores: NDArray[np.float32]
-    """[N]."""
-    real: NDArray[np.float32]
-    """[N] and `bits` is the same memory."""
-    bits: NDArray[np.int32]
-    """[N]."""
-    mark: NDArray[np.int32]
-    """[N] place among the touched items; -1 for none, throughout between two calls."""
-    touched: NDArray[np.int32]
-    """[N] touched items: first those of the ring, by recency."""
-    ring: NDArray[np.float32]
-    """[K, ring features]."""
-    related: NDArray[np.float32]
-    """[related features, N]."""
-    weights: NDArray[np.float32]
-    """[F] θ·c + δ."""
-    buckets: NDArray[np.int16]
-    """[context slots] of the moment's context."""
-    kept: NDArray[np.float32]
-    """[F] 1; 0 for a feature that is left out to measure what it is worth."""
-
-
-def empty_scratch(items: int, ring: int) -> Scratch:
-    """Room for this many items and this ring."""
-    real = np.zeros(items, np.float32)
-    return Scratch(
-        scores=np.zeros(items, np.float32),
-        real=real,
-        bits=real.view(np.int32),
-        mark=np.full(items, -1, np.int32),
-        touched=np.zeros(items, np.int32),
-        ring=np.zeros((ring, _RING), np.float32),
-        related=np.zeros((_RELATED, items), np.float32),
-        weights=np.zeros(_DENSE + _RING + _RELATED, np.float32),
-        buckets=np.full(CONTEXT_SLOTS, NO_BUCKET, np.int16),
-        kept=np.ones(_DENSE + _RING + _RELATED, np.float32),
-    )
 
 
 @compiled
@@ -105,7 +66,7 @@ def _weights_of(
 @compiled
 def _logarithm(bits: np.int32) -> np.float32:
     """Of the float with these bits."""
-    return np.float32(np.float32(bits) * _LOG_SLOPE - _LOG_OFFSET)
+    return np.float32(np.float32(bits) * LOG_SLOPE - _LOG_OFFSET)
 
 
 @compiled
@@ -140,7 +101,7 @@ def _dense_scale(popularity: Popularity, feature: int) -> np.float32:
 
 @compiled
 def _dense_sign(feature: int) -> np.float32:
-    return _THIRD if feature <= _HALF_LIVES else -_THIRD
+    return THIRD if feature <= _HALF_LIVES else -THIRD
 
 
 @compiled
@@ -175,7 +136,7 @@ def _add_contexts(popularity: Popularity, count: int, scratch: Scratch) -> None:
         bucket = scratch.buckets[slot]
         if bucket == NO_BUCKET:
             continue
-        weight = scratch.weights[_PLAIN + slot] * _THIRD
+        weight = scratch.weights[_PLAIN + slot] * THIRD
         scale = np.float32(1.0 / popularity.bucket_scale[slot, bucket])
         counts = popularity.bucket_counts[slot, bucket]
         for item in range(count):
@@ -190,7 +151,7 @@ def _context_feature(popularity: Popularity, slot: int, item: int, scratch: Scra
     bucket = scratch.buckets[slot]
     scale = np.float32(1.0 / popularity.bucket_scale[slot, bucket])
     scratch.real[0] = np.float32(0.02) + popularity.bucket_counts[slot, bucket, item] * scale
-    return np.float32(_THIRD * _logarithm(scratch.bits[0]))
+    return np.float32(THIRD * _logarithm(scratch.bits[0]))
 
 
 @compiled
@@ -229,110 +190,6 @@ def _touch_ring(snapshots: Snapshots, row: int, popularity: Popularity, scratch:
         for feature in range(_RELATED):
             scratch.related[feature, place] = 0.0
     return int(length)
-
-
-@compiled
-def _place_of(item: int, touched: int, scratch: Scratch) -> int:
-    """The item's place among the touched, which is `touched` if it is new there."""
-    place = scratch.mark[item]
-    if place < 0:
-        place = touched
-        scratch.mark[item] = place
-        scratch.touched[place] = item
-        for feature in range(_RELATED):
-            scratch.related[feature, place] = 0.0
-    return int(place)
-
-
-@compiled
-def _touch_related(
-    snapshots: Snapshots,
-    row: int,
-    popularity: Popularity,
-    relations: Relations,
-    touched: int,
-    scratch: Scratch,
-) -> int:
-    now = np.float32(1.0 / relations.scale[0])
-    transitions = relations.transitions
-    companions = relations.cooccurrence
-    for lag in range(min(snapshots.length[row], COMPANIONS)):
-        item = snapshots.items[row, lag]
-        if lag < _TRANSITION_SPAN:
-            norm = np.float32(1) / (transitions.total[item] * now + np.float32(2))
-            feature = min(lag, 2)
-            for entry in range(transitions.length[item]):
-                place = _place_of(transitions.item[item, entry], touched, scratch)
-                touched = max(touched, place + 1)
-                weight = transitions.weight[item, entry] * now
-                scratch.related[feature, place] += weight * norm
-                if lag == 0:
-                    scratch.related[3, place] = weight
-        decay, steep = np.float32(math.exp(-0.25 * lag)), np.float32(math.exp(-lag))
-        norm = now / np.float32(math.sqrt(popularity.total[item] + 10.0))
-        for entry in range(companions.length[item]):
-            other = companions.item[item, entry]
-            place = _place_of(other, touched, scratch)
-            touched = max(touched, place + 1)
-            cosine = (
-                companions.weight[item, entry]
-                * norm
-                / np.float32(math.sqrt(popularity.total[other] + np.float32(10)))
-            )
-            scratch.related[4, place] += cosine * decay
-            scratch.related[5, place] += cosine
-            scratch.related[6, place] += cosine * steep
-            if lag < 2:
-                scratch.related[10 + lag, place] = cosine
-    return touched
-
-
-@compiled
-def _touch_wide(
-    snapshots: Snapshots,
-    row: int,
-    popularity: Popularity,
-    relations: Relations,
-    touched: int,
-    scratch: Scratch,
-) -> int:
-    now = np.float32(1.0 / relations.scale[0])
-    companions = relations.wide_cooccurrence
-    span = min(snapshots.length[row], WIDE_COMPANIONS)
-    for lag in range(span):
-        item = snapshots.items[row, lag]
-        norm = now / np.float32(math.sqrt(popularity.total[item] + 10.0))
-        for entry in range(companions.length[item]):
-            place = _place_of(companions.item[item, entry], touched, scratch)
-            touched = max(touched, place + 1)
-            scratch.related[8, place] += companions.weight[item, entry] * norm
-    share = np.float32(4.0 / max(span, 1))
-    for place in range(touched):
-        total = popularity.total[scratch.touched[place]]
-        scratch.related[8, place] /= np.float32(math.sqrt(total + np.float32(10)))
-        scratch.related[9, place] = share * scratch.related[8, place]
-    return touched
-
-
-@compiled
-def _squash_related(touched: int, owned: int, scratch: Scratch) -> None:
-    """From sums to features: logarithms of 1 + gain times the sum."""
-    for feature in range(_RELATED):
-        gain = np.float32(100)
-        scale = _LOG_SLOPE * _THIRD
-        if feature < 3:
-            gain = np.float32(200)
-        elif feature == 3:
-            gain = np.float32(1)
-            scale = _LOG_SLOPE
-        elif feature == 7:
-            continue
-        for place in range(touched):
-            scratch.real[place] = np.float32(1) + gain * scratch.related[feature, place]
-        for place in range(touched):
-            scratch.related[feature, place] = scale * np.float32(scratch.bits[place] - _ONE_BITS)
-    for place in range(touched):
-        scratch.related[7, place] = scratch.related[0, place] if place < owned else np.float32(0)
 
 
 @compiled
@@ -410,9 +267,9 @@ def score_items(
     _add_dense(popularity, count, snapshots.time[row] / 1000.0, scratch)
     _add_contexts(popularity, count, scratch)
     owned = _touch_ring(snapshots, row, popularity, scratch)
-    touched = _touch_related(snapshots, row, popularity, relations, owned, scratch)
-    touched = _touch_wide(snapshots, row, popularity, relations, touched, scratch)
-    _squash_related(touched, owned, scratch)
+    touched = touch_related(snapshots, row, popularity, relations, owned, scratch)
+    touched = touch_wide(snapshots, row, popularity, relations, touched, scratch)
+    squash_related(touched, owned, scratch)
     _add_touched(touched, owned, count, scratch)
     return touched
 

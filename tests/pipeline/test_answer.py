@@ -9,7 +9,7 @@ from metarec_stream.catalogue.items import EXCLUDED
 from metarec_stream.pipeline.answer import WHY, answer, empty_lists
 from metarec_stream.pipeline.features import DENSE, RELATED, RING
 from metarec_stream.pipeline.rerank import empty_strongest
-from metarec_stream.pipeline.score import Scratch, empty_scratch
+from metarec_stream.pipeline.scratch import Scratch, empty_scratch
 
 ITEMS, TOUCHED = 3, 1
 REASONS = {

@@ -12,7 +12,7 @@ from metarec_stream.pipeline.observe import EXPECTED_AMONG, empty_observed, note
 from metarec_stream.pipeline.probability import empty_listed, note_probabilities
 from metarec_stream.pipeline.recommender import RankProtocol
 from metarec_stream.pipeline.rerank import empty_strongest
-from metarec_stream.pipeline.score import Scratch, empty_scratch
+from metarec_stream.pipeline.scratch import Scratch, empty_scratch
 from tests.stream import lists_of, random_interactions, recommender, records
 
 LISTING = RankProtocol(lists=True)

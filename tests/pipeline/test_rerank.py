@@ -11,7 +11,10 @@ from metarec_stream.adapters.value_sum.outer import Tasks, residuals
 from metarec_stream.catalogue.top_k import top_k
 from metarec_stream.pipeline.features import FEATURES, SITUATION
 from metarec_stream.pipeline.rerank import best_first, empty_strongest, rerank
-from metarec_stream.pipeline.score import FLOOR, empty_scratch
+from metarec_stream.pipeline.score import (
+    FLOOR,
+)
+from metarec_stream.pipeline.scratch import empty_scratch
 from tests.pipeline.test_score import ITEMS, NOW_S, RING, soft_state
 
 UNITS, STRONGEST = 6, 9

@@ -15,12 +15,11 @@ from metarec_stream.catalogue.soft_state import Soft
 from metarec_stream.pipeline.adapt import Snapshots, empty_snapshots
 from metarec_stream.pipeline.features import FEATURES, POPULARITY_HALF_LIVES, SITUATION
 from metarec_stream.pipeline.score import (
-    Scratch,
     clear_touched,
-    empty_scratch,
     features_of,
     score_items,
 )
+from metarec_stream.pipeline.scratch import Scratch, empty_scratch
 
 ITEMS, RING, DIMENSIONS, NOW_S = 30, 8, 6, 1_700_000_000
 OWNED = [3, 7, 11]
