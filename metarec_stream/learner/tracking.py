@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -47,6 +48,7 @@ class TensorBoard:
     """Event files in a folder. Points after `events` that an earlier process drew are hidden."""
 
     def __init__(self, folder: Path, events: int) -> None:
+        _wait_to_be_newest(folder)
         self._writer = SummaryWriter(str(folder), purge_step=events, flush_secs=10)
 
     def scalars(self, events: int, values: Mapping[str, float]) -> None:
@@ -55,6 +57,17 @@ class TensorBoard:
 
     def close(self) -> None:
         self._writer.close()
+
+
+def _wait_to_be_newest(folder: Path) -> None:
+    """TensorBoard reads files by their names, which begin with the second of their making.
+
+    Of two files of one second it might take the older one for the newer. A clock that was set back
+    is not waited for: then curves may be drawn in the wrong order.
+    """
+    if not any(folder.glob(f"events.out.tfevents.{int(time.time()):010d}.*")):
+        return
+    time.sleep(1 - time.time() % 1)
 
 
 class WeightsAndBiases:

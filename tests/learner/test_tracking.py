@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -53,13 +54,19 @@ def test_tensorboard_has_a_point_for_each_block_and_decision(tmp_path: Path) -> 
 
 
 def test_a_restart_draws_on(tmp_path: Path) -> None:
-    """What an earlier process drew after the checkpoint is hidden, what it drew before stays."""
+    """What an earlier process drew after the checkpoint is hidden, what it drew before stays.
+
+    Also where it began in this very second, and by its name would be read last.
+    """
     settings = tracked(tmp_path)
     for first, events in ((1.0, (64, 128, 192)), (2.0, (128, 256))):
         tracking = tracking_of(settings, events[0] if first > 1 else 0)
         for at in events:
             tracking.scalars(at, {"loss/anchor": first})
         tracking.close()
+        if first == 1:
+            (file,) = (tmp_path / "shop").iterdir()
+            file.rename(file.with_name(f"events.out.tfevents.{int(time.time()):010d}.~"))
     curves = EventAccumulator(str(tmp_path / "shop"))
     curves.Reload()
     points = [(point.step, point.value) for point in curves.Scalars("loss/anchor")]
