@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from metarec_stream.adapters.value_sum.settings import ValueSumSettings
 from metarec_stream.catalogue.settings import CatalogueSettings
@@ -56,3 +58,13 @@ class Settings(Section):
     log: LogSettings = LogSettings()
     data: DataSettings = DataSettings()
     synthetic: SyntheticSettings = SyntheticSettings()
+
+    @model_validator(mode="after")
+    def _late_events_find_their_user(self) -> Self:
+        ttl_s, lateness_s = self.state.ttl_s, self.guard.lateness_s
+        if ttl_s is not None and ttl_s < lateness_s:
+            raise ValueError(
+                f"state.ttl_s, {ttl_s}, must be at least guard.lateness_s, {lateness_s}: else a "
+                "late event would come after its user is forgotten"
+            )
+        return self

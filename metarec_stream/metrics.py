@@ -88,6 +88,11 @@ class ConsumerMetrics:
         self.cold_loads = Counter(
             "metarec_cold_users_loaded", "Users read back from the local disk.", registry=registry
         )
+        self.expired_users = Counter(
+            "metarec_users_expired",
+            "Users who had no event for `state.ttl_s` and were forgotten.",
+            registry=registry,
+        )
         self.cold_evictions = Counter(
             "metarec_cold_users_evicted", "Users who left memory for the local disk.",
             registry=registry,

@@ -17,6 +17,7 @@ from metarec_stream.config import Settings
         ("topics", {"recommendations": "interactions"}, "name of its own"),
         ("topics", {"items": "bad name!"}, "no topic name"),
         ("gate", {"minimum": 4_096}, "nothing is ever published"),
+        ("state", {"ttl_s": 86_400.0}, "must be at least guard.lateness_s"),
         ("events", {"weights": {"click": float("inf")}}, "weights"),
         ("events", {"weights": {"click": float("nan")}}, "weights"),
     ],

@@ -19,6 +19,7 @@ from metarec_stream.hashing import hash64
 from metarec_stream.pipeline.contexts import ContextBuckets
 from metarec_stream.pipeline.decode import Decoder, is_misplaced
 from metarec_stream.pipeline.guard import Guard
+from metarec_stream.state.lifetime import lifetime_of
 
 UNREADABLE = "unreadable"
 """Stands for the type of an event that could not be decoded, in metrics."""
@@ -33,6 +34,16 @@ class Erasure(NamedTuple):
     user: str
     offset: int
     timestamp: int
+
+
+class Expiry(NamedTuple):
+    """Users of a partition are to be forgotten who have not come back, as of a record."""
+
+    place: int
+    """Accepted events of the batch before it; it comes before the next one."""
+    partition: int
+    limit: int
+    """Those whose newest event is before this time, ms."""
 
 
 @dataclass(slots=True)
@@ -53,6 +64,8 @@ class Accepted:
     timestamps: list[int] = field(default_factory=list)
     erasures: list[Erasure] = field(default_factory=list)
     """In order; they are neither accepted nor rejected events."""
+    expiries: list[Expiry] = field(default_factory=list)
+    """In order."""
     dead_letters: list[Output] = field(default_factory=list)
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Records by (type, outcome), those left out that were counted before."""
@@ -74,6 +87,7 @@ class Admission:
         self._kinds = {name: number for number, name in enumerate(settings.events.table())}
         self._contexts = ContextBuckets(settings.catalogue)
         self._guards = guards
+        self._lifetime = lifetime_of(settings.state)
 
     def decode(self, records: Sequence[Record]) -> list[Interaction | Rejected]:
         """What each record says, or why it cannot be taken."""
@@ -124,14 +138,23 @@ class Admission:
             if interaction.type == ERASE:
                 accepted.erasures.append(_erasure(record, interaction, len(accepted)))
                 return "erased"
+            watermark = guard.watermark
             if not guard.admit(interaction, record.timestamp):
                 return "duplicate"
         except Rejected as rejected:
             topic = self._settings.topics.dead_letters_topic()
             accepted.dead_letters.append(dead_letter(record, rejected, topic))
             return "rejected"
+        self._expire(record, watermark, guard.watermark, accepted)
         self._append(record, interaction, accepted)
         return "accepted"
+
+    def _expire(self, record: Record, before: int, after: int, accepted: Accepted) -> None:
+        """Note whether the watermark's move takes users away."""
+        lifetime = self._lifetime
+        if lifetime is not None and lifetime.part(after) > lifetime.part(before):
+            limit = lifetime.limit(after)
+            accepted.expiries.append(Expiry(len(accepted), record.partition, limit))
 
     def _append(self, record: Record, interaction: Interaction, accepted: Accepted) -> None:
         accepted.users.append(interaction.user)

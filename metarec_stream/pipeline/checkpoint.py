@@ -138,10 +138,11 @@ class Checkpoints:
         written = {output.key for output in outputs} | {HEADER_KEY}
         outputs += [
             Output(self._topic, partition, key, None)
-            for key in sorted(progress.leftover | progress.erased.keys())
+            for key in sorted(progress.leftover | progress.erased.keys() | progress.expired.keys())
             if key not in written
         ]
-        before = [*users.hashes(rows), *progress.segments.values(), *progress.erased.values()]
+        gone = [*progress.erased.values(), *progress.expired.values()]
+        before = [*users.hashes(rows), *progress.segments.values(), *gone]
         digest = Digest(progress.digest.value)
         digest.replace(sum(before), sum(hashes) + sum(segments.values()))
         header = Header(
@@ -198,8 +199,10 @@ class Checkpoints:
                 checkpoint.users, checkpoint.digest, list(progress.erased), end,
             )
         )  # fmt: skip
+        self._metrics.expired_users.inc(len(progress.expired))
         progress.leftover.clear()
         progress.erased.clear()
+        progress.expired.clear()
         progress.digest = checkpoint.digest
         ids.forget_segments()
         every_s = self._hard.settings.state.checkpoint_every_s

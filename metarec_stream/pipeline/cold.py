@@ -52,6 +52,17 @@ class Cold(Protocol):
     def fail(self, partition: int, error: StoreFailed) -> None: ...
 
     def count(self, partition: int) -> int: ...
+    def expire(self, partition: int, limit: int) -> list[tuple[str, int]]:
+        """Users on disk alone without an event since `limit` (ms), with their rows' hashes.
+
+        They count no more. Raises Fatal.
+        """
+        ...
+
+    def take_back(self, partition: int) -> None:
+        """One of them counts again."""
+        ...
+
     def load(self, users: Iterable[tuple[int, str]]) -> None:
         """Bring these (partition, user) into memory, as far as they are on disk. Raises Fatal."""
         ...
@@ -87,6 +98,12 @@ class NobodyCold:
 
     def count(self, partition: int) -> int:
         return 0
+
+    def expire(self, partition: int, limit: int) -> list[tuple[str, int]]:
+        return []
+
+    def take_back(self, partition: int) -> None:
+        pass
 
     def load(self, users: Iterable[tuple[int, str]]) -> None:
         pass

@@ -6,9 +6,11 @@ was not touched since then can leave memory without a write, and comes back by a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 import structlog
 from numpy.typing import NDArray
@@ -20,7 +22,8 @@ from metarec_stream.pipeline.hard_state import HardState
 from metarec_stream.pipeline.read_rows import ReadRow, RowReader, read_row
 from metarec_stream.state.digest import row_hash
 from metarec_stream.state.header import segment_key
-from metarec_stream.state.row import encode_rows, user_key
+from metarec_stream.state.lifetime import lifetime_of
+from metarec_stream.state.row import USER_KEY, encode_rows, user_key
 from metarec_stream.state.row_store import STORE_VERSION, Change, Mark, RowStore, StoreFailed
 
 SPARE = 16
@@ -69,6 +72,9 @@ class ColdUsers:
         self._counts: dict[int, int] = {}
         self._ends: dict[int, int] = {}
         self._behind: dict[int, _Behind] = {}
+        self._lifetime = lifetime_of(hard.settings.state)
+        self._limits: dict[int, int] = {}
+        """Nobody of a partition is left from before this time, unless that was undone since."""
         self.crowded = False
         self.degraded: str | None = None
 
@@ -79,6 +85,7 @@ class ColdUsers:
 
     def forget(self, partition: int) -> None:
         del self._counts[partition], self._ends[partition]
+        self._limits.pop(partition, None)
         self._catch_up(partition)
 
     def discard(self, partition: int) -> None:
@@ -120,6 +127,21 @@ class ColdUsers:
             self._counts[partition] -= len(rows)
             self._metrics.cold_loads.inc(len(rows))
 
+    def expire(self, partition: int, limit: int) -> list[tuple[str, int]]:
+        self._limits[partition] = limit
+        expired: list[tuple[str, int]] = []
+        if self._counts[partition] == 0:
+            return expired
+        with self._rereading([partition]):
+            for stored in self.store.expired(partition, limit):
+                users = [(each.key[len(USER_KEY) :].decode(), each.hash) for each in stored]
+                expired += [each for each in users if self._may_be_stored(partition, each[0])]
+        self._counts[partition] -= len(expired)
+        return expired
+
+    def take_back(self, partition: int) -> None:
+        self._counts[partition] += 1
+
     def shrink(self) -> None:
         users, marks = self._hard.users, self._hard.users.marks
         over = len(users) - self._most
@@ -156,24 +178,31 @@ class ColdUsers:
         self._metrics.store_bytes.set(self.store.nbytes())
 
     def _may_be_stored(self, partition: int, user: str) -> bool:
-        """Whether the disk is to be asked; it still holds who was erased since the checkpoint."""
+        """Whether to ask the disk, which still holds who was forgotten since the checkpoint."""
         if self._counts[partition] == 0 or self._hard.users.find(partition, user) is not None:
             return False
         key = user_key(user)
         behind = self._behind.get(partition)
         removed = behind is not None and key in behind.removed
-        return not removed and key not in self._hard.progress[partition].erased
+        progress = self._hard.progress[partition]
+        return not (removed or key in progress.erased or key in progress.expired)
 
     def _read(self, wanted: list[tuple[int, bytes]]) -> list[tuple[int, ReadRow]]:
         """Raises Fatal, once the partitions are off the disk, if anything is not as it was."""
-        try:
+        with self._rereading({partition for partition, _ in wanted}):
             return [
                 (partition, read_row(stored.key, stored.value, f"{self._where}/{partition}"))
                 for (partition, _), stored in zip(wanted, self.store.get(wanted), strict=True)
                 if stored is not None
             ]
-        except (Degraded, UnicodeDecodeError) as error:
-            for partition in {partition for partition, _ in wanted}:
+
+    @contextmanager
+    def _rereading(self, partitions: Iterable[int]) -> Iterator[None]:
+        """Where the disk fails, the next start reads these from the changelog."""
+        try:
+            yield
+        except (Degraded, UnicodeDecodeError, msgspec.MsgspecError) as error:
+            for partition in partitions:
                 self.discard(partition)
             raise Fatal(
                 f"users on disk could not be read ({error}): they were deleted there; start this "
@@ -207,10 +236,17 @@ class ColdUsers:
             *(_change(output.key or b"", output.value) for output in outputs[count:]),
         ]
         mark = Mark(STORE_VERSION, self._ends[partition], written.users, written.digest.to_bytes())
-        self.store.write(partition, changes, mark)
+        self.store.write(partition, changes, mark, self._limit(partition))
         self._hard.users.marks.stored[written.rows] = True
         self._hard.users.marks.stored[missed] = True
         self.store.purge(partition, [*written.erased, *removed])
+
+    def _limit(self, partition: int) -> int | None:
+        """Below what time nobody is left, as of this checkpoint."""
+        limit, watermark = self._limits.get(partition), self._hard.guards[partition].watermark
+        if limit is None or self._lifetime is None or limit > self._lifetime.limit(watermark):
+            return None
+        return limit
 
     def _repair(self, partition: int, behind: _Behind) -> None:
         """After a failed write: opened anew, the disk has to hold what it held before."""

@@ -1,12 +1,11 @@
-"""Forgetting users in the course of a batch, and what is said of it: a receipt for each.
+"""Forgetting users in the course of a batch, and what is said of those who are erased: receipts.
 
 An `erase` stands among the user's events in the log. Up to it a batch's events have the user's row;
-what comes after it gets another one, so that the compiled steps need not know.
+what comes after it gets another one, so that the compiled steps need not know. The same with users
+who did not come back, as of the event that moved the watermark.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from metarec_stream.config import Settings
 from metarec_stream.contract.codec import encode
@@ -14,23 +13,36 @@ from metarec_stream.contract.receipt import Receipt, receipt_key, shown_hash
 from metarec_stream.contract.recommendation import SourcePosition
 from metarec_stream.contract.transport import Output
 from metarec_stream.hashing import hash64
+from metarec_stream.pipeline.accept import Accepted, Erasure, Expiry
 from metarec_stream.pipeline.decode import forget_keys
 from metarec_stream.pipeline.hard_state import HardState
 from metarec_stream.pipeline.profiles import Profiles
 
-if TYPE_CHECKING:
-    from metarec_stream.pipeline.accept import Accepted
-
 
 def rows_of(accepted: Accepted, hard: HardState) -> list[int]:
-    """The rows of the events' users, in order; erases in between whom the log says."""
+    """The rows of the events' users, in order; forgets in between whom the log and time say."""
     users = list(zip(accepted.partitions, accepted.users, strict=True))
     hard.cold.load([*users, *((each.partition, each.user) for each in accepted.erasures)])
     rows: list[int] = []
-    for erasure in accepted.erasures:
-        rows += [hard.users.row(*user) for user in users[len(rows) : erasure.place]]
-        hard.erase(erasure.partition, erasure.user, erasure.offset, erasure.timestamp)
+    # Sorting is stable: an erasure stands in the log before the event of an expiry at its place.
+    forgettings: list[Erasure | Expiry] = [*accepted.erasures, *accepted.expiries]
+    for each in sorted(forgettings, key=lambda each: each.place):
+        rows += [hard.users.row(*user) for user in users[len(rows) : each.place]]
+        if isinstance(each, Erasure):
+            hard.erase(each.partition, each.user, each.offset, each.timestamp)
+        else:
+            newest = _newest(accepted, rows, each.partition)
+            hard.expire(each.partition, each.limit, newest)
     return rows + [hard.users.row(*user) for user in users[len(rows) :]]
+
+
+def _newest(accepted: Accepted, rows: list[int], partition: int) -> dict[int, int]:
+    """The largest time of the events so far of each row in a partition."""
+    newest: dict[int, int] = {}
+    for row, time, at in zip(rows, accepted.times, accepted.partitions, strict=False):
+        if at == partition:
+            newest[row] = max(time, newest.get(row, time))
+    return newest
 
 
 def forget_erased(hard: HardState, profiles: Profiles) -> None:

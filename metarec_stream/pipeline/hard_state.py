@@ -6,7 +6,7 @@ beside it here says how far it is in the log and in the changelog.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -25,6 +25,7 @@ from metarec_stream.state.row import user_key
 from metarec_stream.state.users import Marks, Users
 
 Rows = NDArray[np.int64]
+_LONG_AGO = np.iinfo(np.int64).min
 
 
 @dataclass(slots=True)
@@ -49,6 +50,8 @@ class Progress:
     """Keys of the changelog that the next checkpoint has to write or delete."""
     erased: dict[bytes, int] = field(default_factory=dict)
     """Keys of users who were erased since the last checkpoint, with their rows' hashes there."""
+    expired: dict[bytes, int] = field(default_factory=dict)
+    """The same of users who did not come back."""
     live: bool = False
     """Whether it has caught up with the committed offset, so that it may write checkpoints."""
 
@@ -63,18 +66,29 @@ class _Touched:
 
 
 @dataclass(frozen=True, slots=True)
-class Erased:
-    """A user who was erased, until that is for good."""
+class Forgotten:
+    """A user who starts from nothing, until that is for good."""
 
     partition: int
     user: str
+    row: int
+    """What the user had up to there; -1 if nothing, or nothing in memory."""
+    stored: bool
+    """Whether that is why the changelog's row of the user goes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expired(Forgotten):
+    """A user who did not come back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Erased(Forgotten):
+    """A user whom the log says to erase."""
+
     offset: int
     """Of the record that says so."""
     timestamp: int
-    row: int
-    """What the user had up to there; -1 if nothing."""
-    stored: bool
-    """Whether that is why the changelog's row of the user goes."""
 
 
 class HardState:
@@ -99,8 +113,8 @@ class HardState:
         self._on_undone = on_undone
         self._offsets_before: dict[int, int] | None = None
         self._touched: list[_Touched] = []
-        self.erased: list[Erased] = []
-        """Users who were erased, in order, and whose rows are not overwritten yet."""
+        self._forgotten: list[Forgotten] = []
+        """In order; their rows are not overwritten yet."""
 
     def assign(self, partition: int) -> None:
         """Start a partition with nothing in it."""
@@ -111,8 +125,8 @@ class HardState:
 
     def drop(self, partition: int) -> list[int]:
         """Forget a partition; the rows that became free."""
-        self._overwrite([each for each in self.erased if each.partition == partition])
-        self.erased = [each for each in self.erased if each.partition != partition]
+        self._overwrite([each for each in self._forgotten if each.partition == partition])
+        self._forgotten = [each for each in self._forgotten if each.partition != partition]
         del self.guards[partition], self.progress[partition]
         self.cold.forget(partition)
         return self.users.drop(partition)
@@ -142,17 +156,46 @@ class HardState:
 
         What was there is overwritten by `settle`, or by `keep` where it can still be undone.
         """
-        users, progress = self.users, self.progress[partition]
-        row, stored = users.find(partition, user), False
+        users, progress, key = self.users, self.progress[partition], user_key(user)
+        row, hashed = users.find(partition, user), 0
         if row is not None and users.marks.upto[row] < offset:
             users.detach(partition, user)
             (hashed,) = users.hashes(np.array([row]))
-            stored = hashed != 0
-            if stored:
-                progress.erased[user_key(user)] = hashed
         else:
             row = -1
-        self.erased.append(Erased(partition, user, offset, timestamp, row, stored))
+        # What the disk holds of a user who expired before has to go as thoroughly.
+        stored = hashed != 0 or (key in progress.expired and key not in progress.erased)
+        if stored:
+            progress.erased[key] = hashed
+        self._forgotten.append(Erased(partition, user, row, stored, offset, timestamp))
+
+    def expire(self, partition: int, limit: int, newest: Mapping[int, int]) -> None:
+        """Whoever has had no event since `limit` (ms) starts from nothing.
+
+        `newest`: of rows that are about to get events before that, their largest time. A row that
+        is ahead of the log has an event after it: none is accepted that is older than `limit`.
+        What was there is overwritten as by `erase`.
+        """
+        users, progress = self.users, self.progress[partition]
+        last = np.where(users.rings.length > 0, users.rings.time[:, 0], _LONG_AGO)
+        for row, time in newest.items():
+            last[row] = max(last[row], time)
+        rows = users.rows(partition)
+        going = rows[last[rows] < limit]
+        for row, hashed in zip(going.tolist(), users.hashes(going), strict=True):
+            user = users.names[row]
+            users.detach(partition, user)
+            if hashed:
+                progress.expired[user_key(user)] = hashed
+            self._forgotten.append(Expired(partition, user, row, hashed != 0))
+        for user, hashed in self.cold.expire(partition, limit):
+            progress.expired[user_key(user)] = hashed
+            self._forgotten.append(Expired(partition, user, -1, stored=True))
+
+    @property
+    def erased(self) -> list[Erased]:
+        """Users whom the log said to erase, in order, until that is for good."""
+        return [each for each in self._forgotten if isinstance(each, Erased)]
 
     def replayed(self) -> None:
         """A slice that nothing can undo has been applied."""
@@ -162,8 +205,8 @@ class HardState:
     def settle(self) -> None:
         """Overwrite what was erased, unless it may have to be undone."""
         if self._offsets_before is None:
-            self._overwrite(self.erased)
-            self.erased = []
+            self._overwrite(self._forgotten)
+            self._forgotten = []
 
     def passed(self, records: Iterable[Record]) -> None:
         """These records have been applied."""
@@ -193,21 +236,30 @@ class HardState:
                 self.progress[partition].offset = offset
         for guard in self.guards.values():
             guard.undo()
-        for erased in reversed(self.erased):
-            self._reattach(erased)
-        self.erased.clear()
+        for forgotten in reversed(self._forgotten):
+            self._remember(forgotten)
+        self._forgotten.clear()
         for touched in reversed(self._touched):
             self._put_back(touched)
         self.keep()
 
-    def _reattach(self, erased: Erased) -> None:
-        if erased.row >= 0:
-            self.users.attach(erased.partition, erased.user, erased.row)
-        if erased.stored:
-            del self.progress[erased.partition].erased[user_key(erased.user)]
+    def _remember(self, forgotten: Forgotten) -> None:
+        """The user is as before."""
+        partition, user = forgotten.partition, forgotten.user
+        progress, key = self.progress[partition], user_key(user)
+        if forgotten.row >= 0:
+            self.users.attach(partition, user, forgotten.row)
+        if isinstance(forgotten, Erased):
+            if forgotten.stored:
+                del progress.erased[key]
+            return
+        if forgotten.stored:
+            del progress.expired[key]
+        if forgotten.row < 0:
+            self.cold.take_back(partition)
 
-    def _overwrite(self, erased: list[Erased]) -> None:
-        rows = [each.row for each in erased if each.row >= 0]
+    def _overwrite(self, forgotten: list[Forgotten]) -> None:
+        rows = [each.row for each in forgotten if each.row >= 0]
         if rows:
             self.users.erase(rows)
             self._on_undone(np.zeros(0, np.int64), rows)
@@ -233,4 +285,6 @@ def _hash_of(settings: Settings) -> bytes:
     guard, weights = settings.guard, settings.events.table()
     wanted = {name: weight > 0 for name, weight in weights.items()}
     parts = [settings.state.ring, guard.model_dump(), wanted]
+    if settings.state.ttl_s is not None:
+        parts.append(settings.state.ttl_s)
     return blake2b(msgspec.json.encode(parts, order="sorted"), digest_size=8).digest()

@@ -23,6 +23,7 @@ from metarec_stream.service.history import KafkaHistory
 from metarec_stream.service.loop import ServiceLoop
 from metarec_stream.service.stop import StopRequested, StopSignal
 from metarec_stream.service.versions import VersionFeed
+from metarec_stream.state.lifetime import lifetime_of
 from metarec_stream.state.row_store import RowStore, open_row_store
 from metarec_stream.state_folders import folder_of
 
@@ -121,7 +122,13 @@ class _ConsumerProcess:
         if state.max_hot_users is None:
             return None
         folder = folder_of(state.folder, "users", self._settings.application)
-        store = parts.enter_context(closing(open_row_store(folder, self._settings.instance_id)))
+        store = parts.enter_context(
+            closing(
+                open_row_store(
+                    folder, self._settings.instance_id, lifetime_of(self._settings.state)
+                )
+            )
+        )
         log.info("users_on_disk", folder=str(store.folder), most_in_memory=state.max_hot_users)
         return store
 

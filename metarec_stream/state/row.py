@@ -57,9 +57,18 @@ class UserRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """uint64 hashes of event ids; empty if no event has one."""
 
 
+class _RowStart(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """How a row of every version begins; what follows is not looked at."""
+
+    version: int
+    upto: int
+    last_ms: int
+
+
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError)
 """What msgspec raises for bytes that do not hold what they should."""
 _DECODER = msgspec.msgpack.Decoder(UserRow)
+_START_DECODER = msgspec.msgpack.Decoder(_RowStart)
 _ENCODER = msgspec.msgpack.Encoder()
 
 
@@ -125,6 +134,11 @@ def decode_row(value: bytes, where: str) -> UserRow:
     if not _whole(row):
         raise Degraded(f"the row of {where} is damaged: its columns differ in length")
     return row
+
+
+def last_ms_of(value: bytes) -> int:
+    """Event time of the newest event in a row's ring, without decoding all of it."""
+    return _START_DECODER.decode(value).last_ms
 
 
 def type_numbers_of(names: Sequence[str], numbers: Mapping[str, int]) -> list[int]:

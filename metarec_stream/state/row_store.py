@@ -1,7 +1,8 @@
 """Rows of the changelog on the local disk: a compacted copy of it, which may be deleted any time.
 
 Of each partition it holds the newest value of every key of the changelog up to an offset, and a
-mark that says which offset that is. Changes and their mark are written in one piece.
+mark that says which offset that is. Changes and their mark are written in one piece. Where users
+have a lifetime, it also holds by the part of time that their newest event is in who they are.
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ from rocksdict import (
 
 from metarec_stream.errors import Degraded, Fatal
 from metarec_stream.state.digest import DIGEST_BYTES, row_hash
+from metarec_stream.state.lifetime import Lifetime
+from metarec_stream.state.row import USER_KEY, last_ms_of
 
-STORE_VERSION = 1
+STORE_VERSION = 2
 SLICE = 500
 """Rows that `scan` hands out at once."""
 _BLOCK_CACHE_BYTES = 8 << 20
@@ -40,7 +43,9 @@ _OPEN_FILES = 64
 _BLOOM_BITS = 10
 _KEY_HASH_BYTES = 16
 _LENGTH_BYTES = 2
-_MARK, _ROW = b"m", b"r"
+_MARK, _ROW, _TIME = b"m", b"r", b"t"
+_EVEN_EARLIER = 1 << 63
+"""Added to the number of a part of time, so that those before 1970 sort before the others."""
 _SIZES = ("rocksdb.total-sst-files-size", "rocksdb.cur-size-all-mem-tables")
 _MOST_SLOTS = 64
 _LEAST_FREE_BYTES = 64 << 20
@@ -66,6 +71,8 @@ class Mark(msgspec.Struct, array_like=True, frozen=True):
     users: int
     digest: bytes
     """16 bytes, as a header has it: of rows of users and segments."""
+    part_ms: int = 0
+    """Length of the parts of time that users are kept by; 0 if they are not."""
 
 
 class StoredRow(NamedTuple):
@@ -91,20 +98,23 @@ class RowStore:
     is the row's hash, the changelog's key, and the changelog's value, byte for byte.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, lifetime: Lifetime | None = None) -> None:
         """Raises InUse if another process has it, Fatal if it cannot be made."""
         self.folder = folder
+        self._lifetime = lifetime
         self._database: Rdict | None = _opened(folder)
 
     def mark(self, partition: int) -> Mark | None:
-        """None if there is none that this release can read."""
+        """None if there is none that this release can read, or one of another lifetime."""
         with self._failing("reading"):
             content = self._rocks.get(_mark_key(partition))
         try:
             mark = None if content is None else msgspec.msgpack.decode(content, type=Mark)
         except msgspec.MsgspecError:
             return None
-        return mark if mark is not None and mark.version == STORE_VERSION else None
+        if mark is None or mark.version != STORE_VERSION:
+            return None
+        return mark if mark.part_ms == self._part_ms else None
 
     def get(self, wanted: Sequence[tuple[int, bytes]]) -> list[StoredRow | None]:
         """The rows of these partitions and keys, in one read; None for those that are not there."""
@@ -117,8 +127,17 @@ class RowStore:
                 raise StoreFailed(f"{self.folder} holds another user's row in place of one")
         return rows
 
-    def write(self, partition: int, changes: Sequence[Change], mark: Mark) -> None:
-        """All of these and the mark, or nothing."""
+    def write(
+        self,
+        partition: int,
+        changes: Sequence[Change],
+        mark: Mark,
+        expired_below: int | None = None,
+    ) -> None:
+        """All of these and the mark, or nothing.
+
+        `expired_below`: nobody is left whose newest event is before this time, ms.
+        """
         batch = WriteBatch(raw_mode=True)
         for change in changes:
             place = _row_key(partition, change.key)
@@ -126,6 +145,13 @@ class RowStore:
                 batch.delete(place)
             else:
                 batch.put(place, _content(change.key, change.value, change.hash))
+                if self._lifetime is not None and change.key[:1] == USER_KEY:
+                    part = self._lifetime.part(last_ms_of(change.value))
+                    batch.put(_time_key(partition, part) + place[-_KEY_HASH_BYTES:], b"")
+        if self._lifetime is not None and expired_below is not None:
+            end = _time_key(partition, self._lifetime.part(expired_below))
+            batch.delete_range(_first_time_of(partition), end)
+        mark = msgspec.structs.replace(mark, part_ms=self._part_ms)
         batch.put(_mark_key(partition), msgspec.msgpack.encode(mark))
         with self._failing("writing"):
             self._rocks.write(batch)
@@ -147,11 +173,31 @@ class RowStore:
             rows.status()
         yield found
 
+    def expired(self, partition: int, limit: int) -> Iterator[list[StoredRow]]:
+        """The rows whose newest event is before `limit` (ms), in slices, each checked."""
+        if self._lifetime is None:
+            return
+        end = _time_key(partition, self._lifetime.part(limit))
+        with self._failing("reading"):
+            places: Any = self._rocks.iter()
+            places.seek(_first_time_of(partition))
+            while places.valid() and places.key() < end:
+                found: list[bytes] = []
+                while places.valid() and places.key() < end and len(found) < SLICE:
+                    found.append(_first_of(partition) + places.key()[-_KEY_HASH_BYTES:])
+                    places.next()
+                contents: Any = self._rocks.get(list(dict.fromkeys(found)))
+                rows = [self._checked(each) for each in contents if each is not None]
+                # Who has had a newer event since stands under a later part as well.
+                yield [row for row in rows if last_ms_of(row.value) < limit]
+            places.status()
+
     def drop(self, partition: int) -> None:
         """Forget a partition, mark first; its bytes are gone from the disk."""
         first, end = _first_of(partition), _first_of(partition + 1)
         with self._failing("writing"):
             self._rocks.delete(_mark_key(partition))
+            self._rocks.delete_range(_first_time_of(partition), _first_time_of(partition + 1))
             self._rocks.delete_range(first, end)
             self._compact(first, end)
 
@@ -189,6 +235,10 @@ class RowStore:
         self._database = None
 
     @property
+    def _part_ms(self) -> int:
+        return 0 if self._lifetime is None else self._lifetime.part_ms
+
+    @property
     def _rocks(self) -> Rdict:
         if self._database is None:
             raise StoreFailed(f"{self.folder} is closed")
@@ -219,16 +269,18 @@ class RowStore:
             raise StoreFailed(f"{doing} {self.folder} failed: {error}") from error
 
 
-def open_row_store(folder: Path, instance_id: str | None) -> RowStore:
+def open_row_store(
+    folder: Path, instance_id: str | None, lifetime: Lifetime | None = None
+) -> RowStore:
     """The store of a process, in a subfolder: by its `instance_id`, else the first free slot.
 
     Raises InUse if another process has it, Fatal if it cannot be made.
     """
     if instance_id is not None:
-        return RowStore(folder / instance_id)
+        return RowStore(folder / instance_id, lifetime)
     for slot in range(_MOST_SLOTS):
         try:
-            return RowStore(folder / f"slot-{slot}")
+            return RowStore(folder / f"slot-{slot}", lifetime)
         except InUse:
             continue
     raise Fatal(f"all {_MOST_SLOTS} slots in {folder} are in use: set another state.folder")
@@ -290,6 +342,14 @@ def _mark_key(partition: int) -> bytes:
 
 def _first_of(partition: int) -> bytes:
     return _ROW + pack(">I", partition)
+
+
+def _first_time_of(partition: int) -> bytes:
+    return _TIME + pack(">I", partition)
+
+
+def _time_key(partition: int, part: int) -> bytes:
+    return _first_time_of(partition) + pack(">Q", part + _EVEN_EARLIER)
 
 
 def _row_key(partition: int, key: bytes) -> bytes:

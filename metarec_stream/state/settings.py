@@ -19,6 +19,9 @@ class StateSettings(Section):
     max_hot_users: int | None = Field(None, ge=1)
     """Most users in memory between two batches, beside those touched since the last checkpoint;
     those unseen for longest go to the disk. Absent: all are kept in memory, and nothing on disk."""
+    ttl_s: float | None = Field(None, gt=0, le=1e9)
+    """Users without an event for so long, in event time of their partition, are forgotten: at the
+    latest when a sixteenth of it more has passed. At least `guard.lateness_s`. Absent: never."""
     folder: str | None = None
     """Folder of the users on disk, one subfolder an application, and in it one a process; absent:
     `~/.local/state/metarec-stream/users`, or the same under `$XDG_STATE_HOME`."""

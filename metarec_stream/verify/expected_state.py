@@ -20,6 +20,7 @@ from metarec_stream.contract.interaction import Interaction
 from metarec_stream.hashing import hash64
 
 MOST_UNPACKED = 5_000
+PARTS_OF_TTL = 16
 _REPEATS = (1 << 64) - 1
 _NARROW = 1 << 32
 
@@ -47,6 +48,8 @@ class ExpectedUsers:
     def __init__(self, settings: Settings) -> None:
         self._ring = settings.state.ring
         self._wanted = {name for name, weight in settings.events.table().items() if weight > 0}
+        ttl_s = settings.state.ttl_s
+        self._part_ms = None if ttl_s is None else math.ceil(ttl_s * 1_000 / PARTS_OF_TTL)
         self._unpacked: OrderedDict[str, ExpectedUser] = OrderedDict()
         self._packed: dict[str, bytes] = {}
 
@@ -67,6 +70,14 @@ class ExpectedUsers:
         user.ring.insert(newer, _entry(interaction, time))
         del user.ring[self._ring :]
 
+    def expire(self, before: int, after: int) -> None:
+        """The watermark moves: who has been away for the TTL is as if there had never been one."""
+        if self._part_ms is None or after // self._part_ms == before // self._part_ms:
+            return
+        limit = (after // self._part_ms - PARTS_OF_TTL) * self._part_ms
+        for name in [name for name, user in self._users() if user.ring[0][0] < limit]:
+            self.erase(name)
+
     def erase(self, user: str) -> None:
         """The user is as if there had never been an event of theirs."""
         self._unpacked.pop(user, None)
@@ -74,11 +85,13 @@ class ExpectedUsers:
 
     def rows(self) -> Iterator[tuple[str, int, bytes]]:
         """Of each user the id, the offset of their last event, and the row's bytes."""
-        for name, user in self._unpacked.items():
+        for name, user in self._users():
             yield name, user.upto, encoded_row(user)
+
+    def _users(self) -> Iterator[tuple[str, ExpectedUser]]:
+        yield from self._unpacked.items()
         for name, packed in self._packed.items():
-            user = _UNPACK.decode(packed)
-            yield name, user.upto, encoded_row(user)
+            yield name, _UNPACK.decode(packed)
 
     def _user(self, name: str) -> ExpectedUser:
         user = self._unpacked.pop(name, None)

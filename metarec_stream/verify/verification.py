@@ -116,9 +116,11 @@ class Verification:
             if compare_at is not None and record.offset >= compare_at:
                 state.compare(users, acceptance)
                 compare_at = None
+            watermark = acceptance.watermark
             outcome = acceptance.decide(record)
             found.undecided += outcome.fate is Fate.UNDECIDED
             if outcome.fate is Fate.ACCEPTED and outcome.interaction is not None:
+                users.expire(watermark, acceptance.watermark)
                 users.apply(outcome.interaction, outcome.time, record.offset)
             if outcome.fate is Fate.ERASED and outcome.interaction is not None:
                 users.erase(outcome.interaction.user)
@@ -199,6 +201,8 @@ def hash_of(settings: Settings) -> bytes:
     """8 bytes of all settings that hard state depends on, as the headers have them."""
     wanted = {name: weight > 0 for name, weight in settings.events.table().items()}
     parts = [settings.state.ring, settings.guard.model_dump(), wanted]
+    if settings.state.ttl_s is not None:
+        parts.append(settings.state.ttl_s)
     return blake2b(msgspec.json.encode(parts, order="sorted"), digest_size=8).digest()
 
 

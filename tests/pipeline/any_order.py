@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import hypothesis
+import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
@@ -37,6 +38,8 @@ from tests.pipeline.shrinking_log import ShrinkingLog
 
 PARTITIONS = (0, 1)
 USERS = "abcde"
+BETWEEN_RECORDS_MS = 5_000
+"""So that a user often does not come back within a minute, the lifetime here."""
 IN_A_BATCH = [each for each in crash_points.CRASH_POINTS if each not in ("in-restore", "in-swap")]
 _TOPICS = SETTINGS.topics
 _MEMBER = SETTINGS.kafka.group
@@ -325,18 +328,21 @@ class AnyOrder(RuleBasedStateMachine):
         assert progress.written_ids == header.next_id
         segments = {segment_key(number): hashed for number, hashed in progress.segments.items()}
         assert segments == {key: hashes[key] for key in hashes if key[:1] != USER_KEY}
-        assert progress.erased == {key: hashes[key] for key in progress.erased}
+        gone = progress.erased.keys() | progress.expired.keys()
+        assert {**progress.erased, **progress.expired} == {key: hashes[key] for key in gone}
 
     def check_marks(self, partition: int, hashes: dict[bytes, int]) -> None:
         """A user is dirty whose row in the changelog is another one."""
         hard = self.process.recommender.hard
+        progress = hard.progress[partition]
+        gone = progress.erased.keys() | progress.expired.keys()
         own, marks = hard.users.rows(partition), hard.users.marks
         types = list(SETTINGS.events.table())
         items = self.process.recommender.items
         values = encode_rows(hard.users.rings, own, marks.upto[own], items, types)
         for row, value in zip(own.tolist(), values, strict=True):
             key = user_key(hard.users.names[row])
-            known = 0 if key in hard.progress[partition].erased else hashes.get(key, 0)
+            known = 0 if key in gone else hashes.get(key, 0)
             low, high = marks.hash[row].tolist()
             assert low | high << 64 == known
             assert marks.dirty[row] == (row_hash(key, value) != known)
@@ -360,9 +366,12 @@ class AnyOrder(RuleBasedStateMachine):
         self.patches.undo()
 
     def post(self, partition: int, interaction: Interaction | None) -> None:
-        """Add a record to the input."""
+        """Add a record to the input; time passes from one to the next."""
+        passed = self.log.end(INPUT, partition) * BETWEEN_RECORDS_MS
+        if interaction is not None and interaction.ts is not None:
+            interaction = msgspec.structs.replace(interaction, ts=interaction.ts + passed)
         value, headers = (b"{", ()) if interaction is None else encode_interaction(interaction)
-        self.log.append(Output(INPUT, partition, b"key", value, headers), NOW)
+        self.log.append(Output(INPUT, partition, b"key", value, headers), NOW + passed)
 
     def committed(self, partition: int) -> int:
         """Next record to be taken, as the group has it."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
+from metarec_stream.state.lifetime import lifetime_of
 from metarec_stream.state.row_store import Change, Mark, RowStore, StoreFailed
 from tests.pipeline.process import SETTINGS as UNBOUNDED
 
@@ -17,10 +21,19 @@ class FullDisk(RowStore):
 
     full = False
 
-    def write(self, partition: int, changes: list[Change], mark: Mark) -> None:  # type: ignore[override]
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, lifetime_of(SETTINGS.state))
+
+    def write(
+        self,
+        partition: int,
+        changes: Sequence[Change],
+        mark: Mark,
+        expired_below: int | None = None,
+    ) -> None:
         if self.full:
             raise StoreFailed("no space left on device")
-        super().write(partition, changes, mark)
+        super().write(partition, changes, mark, expired_below)
 
     def drop(self, partition: int) -> None:
         if self.full:

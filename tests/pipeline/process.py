@@ -37,7 +37,7 @@ SETTINGS = Settings(
     emit="per_event",
     batch=BatchSettings(max_records=8),
     guard=GuardSettings(event_ids=5, lateness_s=60.0),
-    state=StateSettings(ring=4, checkpoint_every_s=1.0),
+    state=StateSettings(ring=4, checkpoint_every_s=1.0, ttl_s=60.0),
     catalogue=CatalogueSettings(neighbours=8),
     value_sum=ValueSumSettings(dimensions=4, window=4),
     learn=LearnSettings(strongest=4, random=2),
@@ -234,7 +234,9 @@ class Process:
         if not isinstance(hard.cold, ColdUsers):
             return {}
         behind = hard.cold._behind.get(partition)
-        gone = hard.progress[partition].erased.keys() | (behind.removed if behind else set())
+        progress = hard.progress[partition]
+        gone = progress.erased.keys() | progress.expired.keys()
+        gone |= behind.removed if behind else set()
         if behind is not None and behind.empty:
             return {}
         stored = [row for part in hard.cold.store.scan(partition) for row in part]

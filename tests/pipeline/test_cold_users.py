@@ -163,7 +163,7 @@ def test_a_disk_that_is_not_as_it_was_written_is_not_believed(store: FullDisk, d
     row = store.get([(0, user_key("a"))])[0]
     assert row is not None
     if damage == "row altered":
-        store.write(0, [Change(row.key, row.value[:-1] + b"!", row.hash)], mark)
+        store.write(0, [Change(row.key, row.value.replace(b"x", b"y"), row.hash)], mark)
     elif damage == "row lost":
         store.write(0, [Change(row.key, None)], mark)
     elif damage == "mark altered":
@@ -199,7 +199,7 @@ def test_a_row_that_cannot_be_read_ends_the_process_and_the_next_reads_the_chang
     row, mark = store.get([(0, cold)])[0], store.mark(0)
     assert row is not None
     assert mark is not None
-    store.write(0, [Change(row.key, row.value[:-1] + b"!", row.hash)], mark)
+    store.write(0, [Change(row.key, row.value.replace(b"x", b"y"), row.hash)], mark)
     clicks(log, cold[1:].decode())
     with pytest.raises(Fatal, match="users on disk could not be read"):
         process.batch()

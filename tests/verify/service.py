@@ -23,7 +23,7 @@ SETTINGS = Settings(
     emit="per_event",
     batch=BatchSettings(max_records=8),
     guard=GuardSettings(event_ids=5, lateness_s=60.0, max_value_bytes=400),
-    state=StateSettings(ring=4, checkpoint_every_s=1.0),
+    state=StateSettings(ring=4, checkpoint_every_s=1.0, ttl_s=60.0),
     catalogue=CatalogueSettings(neighbours=8),
     value_sum=ValueSumSettings(dimensions=4, window=4),
     learn=LearnSettings(strongest=4, random=2),

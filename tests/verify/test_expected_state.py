@@ -53,8 +53,10 @@ def worked_out(records: list[Record], settings: Settings = SETTINGS) -> dict[byt
     """The state as verification has it, as `tests.pipeline.process.Process.state` shows it."""
     acceptance, users = Acceptance(settings), ExpectedUsers(settings)
     for record in records:
+        watermark = acceptance.watermark
         outcome = acceptance.decide(record)
         if outcome.fate is Fate.ACCEPTED and outcome.interaction is not None:
+            users.expire(watermark, acceptance.watermark)
             users.apply(outcome.interaction, outcome.time, record.offset)
         if outcome.fate is Fate.ERASED and outcome.interaction is not None:
             users.erase(outcome.interaction.user)
@@ -79,6 +81,16 @@ def test_it_is_the_pipelines_for_any_events(events: list[Event]) -> None:
     """Late, future, duplicate, unreadable, out of order: rows, segments and counts are equal."""
     ours, theirs = both(events)
     assert ours == theirs
+
+
+@pytest.mark.parametrize(("late_ms", "users"), [(0, [b"ua", b"ub"]), (1, [b"ub"])])
+def test_it_forgets_users_at_the_pipelines_millisecond(late_ms: int, users: list[bytes]) -> None:
+    """Time is cut into sixteenths of the minute that they live."""
+    begin = NOW // 3_750 * 3_750
+    times = ((begin - late_ms, "a"), (begin + 60_000, "b"))
+    ours, theirs = both([Interaction(user=user, item="x", ts=ts) for ts, user in times])
+    assert ours == theirs
+    assert [key for key in ours if key[:1] == b"u"] == users
 
 
 def test_it_is_the_pipelines_over_several_segments(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +119,9 @@ def test_gaps_over_49_days_are_wide() -> None:
     "changed",
     [
         SETTINGS,
-        SETTINGS.model_copy(update={"state": StateSettings(ring=5)}),
+        SETTINGS.model_copy(update={"state": StateSettings(ring=5, ttl_s=60.0)}),
+        SETTINGS.model_copy(update={"state": StateSettings(ring=4)}),
+        SETTINGS.model_copy(update={"state": StateSettings(ring=4, ttl_s=61.0)}),
         SETTINGS.model_copy(update={"guard": GuardSettings(event_ids=6)}),
         SETTINGS.model_copy(update={"events": EventsSettings(weights={"view": 0.0})}),
     ],
