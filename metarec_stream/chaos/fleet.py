@@ -24,7 +24,12 @@ from metarec_stream.kafka.child import Child, start_child
 LEARNER = "learner"
 MOST_STARTS = 60
 """Of one process: one that ends again and again is not started for ever."""
-TELLING = ("meta_version_refused", "partition_degraded", "state_rebuilt")
+TELLING = (
+    "cold_users_not_written",
+    "meta_version_refused",
+    "partition_degraded",
+    "state_rebuilt",
+)
 """Events of a consumer's log that say what it found damaged."""
 _LEAVE_S = 40.0
 

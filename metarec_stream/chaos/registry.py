@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metarec_stream.chaos import log_faults, process_faults, time_faults
+from metarec_stream.chaos import disk_faults, log_faults, process_faults, time_faults
 
 _ORDERED = (
     process_faults.KILL,
@@ -14,6 +14,7 @@ _ORDERED = (
     log_faults.POISON,
     time_faults.DISORDER,
     time_faults.CLOCK_JUMPS,
+    disk_faults.FULL_DISK,
     log_faults.KILL_BROKER,
     process_faults.KILL_LEARNER,
     log_faults.CORRUPT_ROW,
