@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -98,13 +99,17 @@ def test_killed_in_a_batch_a_checkpoint_and_a_restore_nothing_is_lost_or_learned
 
 
 @pytest.mark.timeout(200)
+@pytest.mark.parametrize("most_in_memory", [None, 2])
 def test_at_least_once_answers_all_and_learns_once(
-    settings: Settings, started: list[Serve]
+    settings: Settings, started: list[Serve], most_in_memory: int | None, tmp_path: Path
 ) -> None:
     """Killed between what it sent and the commit of its offsets: answers may come twice, but none
     is missing, and the state is what the log makes of it.
     """
     weaker = {**QUICK, "KAFKA__GUARANTEE": "at-least-once"}
+    if most_in_memory is not None:
+        cold = {"STATE__MAX_HOT_USERS": str(most_in_memory), "STATE__FOLDER": str(tmp_path)}
+        weaker = {**weaker, **cold}
     first = Serve(settings, CRASH_AT="before-commit:4", **weaker)
     started.append(first)
     wait_until(lambda: first.said("serving") is not None, 90)
