@@ -25,6 +25,7 @@ from metarec_stream.state.header import segment_key
 from metarec_stream.state.lifetime import lifetime_of
 from metarec_stream.state.row import USER_KEY, encode_rows, user_key
 from metarec_stream.state.row_store import STORE_VERSION, Change, Mark, RowStore, StoreFailed
+from metarec_stream.state.settings import StateSettings
 
 SPARE = 16
 """When users have to go, one in so many goes beyond that: the next batches need not choose."""
@@ -45,7 +46,7 @@ class _Behind:
 
 
 class ColdUsers:
-    """Those beyond `state.max_hot_users` are on disk alone.
+    """Those beyond `state.max_hot_users` or `state.max_hot_bytes` are on disk alone.
 
     `on_released(rows)`: these rows are free again.
     """
@@ -297,6 +298,14 @@ class ColdUsers:
     def _tell_degraded(self, why: str | None) -> None:
         self.degraded = why if self._behind else None
         self._metrics.degraded.labels(DEGRADED).set(int(bool(self._behind)))
+
+
+def most_in_memory(settings: StateSettings, row_nbytes: int) -> int | None:
+    """How many users may be, at `row_nbytes` each; None for any number."""
+    bounds = [] if settings.max_hot_users is None else [settings.max_hot_users]
+    if settings.max_hot_bytes is not None:
+        bounds.append(max(1, settings.max_hot_bytes // row_nbytes))
+    return min(bounds, default=None)
 
 
 def _change(key: bytes, value: bytes | None) -> Change:

@@ -40,7 +40,7 @@ from metarec_stream.pipeline.adapt import (
 )
 from metarec_stream.pipeline.announced import announced_items, announced_profiles
 from metarec_stream.pipeline.answer import empty_lists
-from metarec_stream.pipeline.cold_users import ColdUsers
+from metarec_stream.pipeline.cold_users import ColdUsers, most_in_memory
 from metarec_stream.pipeline.erasure import forget_erased, receipts_of, rows_of
 from metarec_stream.pipeline.event_weights import EventWeights
 from metarec_stream.pipeline.features import FEATURES, POPULARITY_HALF_LIVES, SITUATION
@@ -99,7 +99,7 @@ class Recommender:
         protocol: RankProtocol = EVERY_CANDIDATE,
         store: RowStore | None = None,
     ) -> None:
-        """`store`: where users beyond `state.max_hot_users` are kept, if that is set."""
+        """`store`: where users beyond `state.max_hot_users` or `max_hot_bytes` are kept."""
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
@@ -118,7 +118,7 @@ class Recommender:
         self._adapter = ValueSum(settings.value_sum, FEATURES, len(SITUATION))
         self._live = LiveVersion(self._adapter, self._soft.items, self._users.capacity)
         self._rows = RowReader(settings, self._users, self._soft.items)
-        most = settings.state.max_hot_users
+        most = most_in_memory(settings.state, self._users.row_nbytes)
         if store is not None and most is not None:
             self.hard.cold = ColdUsers(
                 self.hard, store, self._rows, self.items, metrics, most, self._live.forget

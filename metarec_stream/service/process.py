@@ -119,7 +119,7 @@ class _ConsumerProcess:
     def _store(self, parts: ExitStack) -> RowStore | None:
         """Of users who do not fit in memory, where there is a bound."""
         state = self._settings.state
-        if state.max_hot_users is None:
+        if not state.bounded:
             return None
         folder = folder_of(state.folder, "users", self._settings.application)
         store = parts.enter_context(
@@ -129,7 +129,7 @@ class _ConsumerProcess:
                 )
             )
         )
-        log.info("users_on_disk", folder=str(store.folder), most_in_memory=state.max_hot_users)
+        log.info("users_on_disk", folder=str(store.folder))
         return store
 
     def _compile(self, store: RowStore | None) -> Recommender:

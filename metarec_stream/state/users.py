@@ -65,8 +65,12 @@ class Users:
 
     def nbytes(self) -> int:
         """Bytes that the rows in use take."""
-        columns = (*self.rings, *self.marks)
-        return sum(column.nbytes for column in columns) * len(self) // self.capacity
+        return len(self) * self.row_nbytes
+
+    @property
+    def row_nbytes(self) -> int:
+        """Bytes of a row, whatever is in it."""
+        return sum(column.nbytes for column in (*self.rings, *self.marks)) // self.capacity
 
     def assign(self, partition: int) -> None:
         """Start a partition with no users."""

@@ -11,8 +11,10 @@ import pytest
 from metarec_stream.contract.interaction import Interaction
 from metarec_stream.errors import Fatal
 from metarec_stream.memory.log import MemoryLog
+from metarec_stream.pipeline.cold_users import most_in_memory
 from metarec_stream.state.row import user_key
 from metarec_stream.state.row_store import Change, Mark, RowStore
+from metarec_stream.state.settings import StateSettings
 from tests.pipeline.full_disk import MOST, SETTINGS, USERS, FullDisk
 from tests.pipeline.process import (
     FAULTS,
@@ -136,6 +138,20 @@ def test_a_long_stream_makes_the_state_of_a_process_with_room_for_all(
     assert header.users == sum(key[:1] == b"u" for key in rows)
     assert process.state(0) == pure_state(log, UNBOUNDED, 0, header.offset)
     assert sample(process, "metarec_cold_users_loaded_total") > 0
+
+
+@pytest.mark.parametrize(
+    ("most_users", "most_bytes", "most"),
+    [(None, None, None), (7, None, 7), (None, 10 << 20, 1_048), (2_000, 10 << 20, 1_048),
+     (3, 10 << 20, 3)],
+)  # fmt: skip
+def test_the_smaller_bound_holds(
+    most_users: int | None, most_bytes: int | None, most: int | None
+) -> None:
+    """In users, or in bytes of ten thousand each."""
+    settings = StateSettings(max_hot_users=most_users, max_hot_bytes=most_bytes)
+    assert most_in_memory(settings, 10_000) == most
+    assert settings.bounded == (most is not None)
 
 
 def test_a_restart_reads_the_tail_of_the_changelog_alone(store: FullDisk) -> None:
