@@ -142,7 +142,8 @@ CRASHES = (
     ),
     Fault(
         "crash-in-swap",
-        "a meta version is published, and a consumer kills itself at `in-swap`",
+        "a stranger publishes a meta version, at which the learner ends and starts again from it, "
+        "and a consumer kills itself at `in-swap`",
         _crash_in_swap,
         crash_point="in-swap",
     ),
