@@ -39,3 +39,19 @@ def test_a_dropped_partition_frees_its_rows_empty() -> None:
     assert int(users.rings.length[dropped]) == 0
     assert int(users.rings.wanted[dropped]) == 0
     assert users.find(0, "same") == kept
+
+
+def test_a_row_that_is_free_again_has_the_marks_of_a_new_one() -> None:
+    """Nothing of its last user is taken for the next one's: partition, offset, hash, disk."""
+    users = Users(ring=4)
+    users.assign(0)
+    new, row = users.row(0, "new"), users.row(0, "gone")
+    numbers = np.array([row])
+    users.put_hashes(numbers, [(1 << 100) + 1])
+    for column in (users.marks.upto, users.marks.dirty, users.marks.stored):
+        column[row] = 1
+    users.remove([row])
+    assert users.row(0, "next") == row
+    for name in ("partition", "upto", "dirty", "hash", "stored"):
+        column = getattr(users.marks, name)
+        assert np.array_equal(column[row], column[new]), name
