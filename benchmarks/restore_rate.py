@@ -77,7 +77,7 @@ def changelog_of(settings: Settings, users: int, events: int) -> list[MemoryReco
     ]
 
 
-def restore(settings: Settings, slices: Sequence[Sequence[Record]]) -> None:
+def restore(settings: Settings, slices: Iterable[Sequence[Record]]) -> None:
     """Into a new process's hard state, checked against the header."""
     metrics = ConsumerMetrics(CollectorRegistry())
     recommender = Recommender(settings, metrics, SystemClock())
@@ -88,7 +88,7 @@ def restore(settings: Settings, slices: Sequence[Sequence[Record]]) -> None:
     filling.finish()
 
 
-def restore_to_disk(settings: Settings, slices: Sequence[Sequence[Record]], folder: Path) -> None:
+def restore_to_disk(settings: Settings, slices: Iterable[Sequence[Record]], folder: Path) -> None:
     """Onto an empty disk."""
     with closing(RowStore(folder)) as store:
         filling = empty_process(settings, store)
