@@ -9,7 +9,7 @@ from metarec_stream.chaos.site import Site
 
 _HOT_USERS = 20
 _CHECKPOINT_EVERY_S = 0.5
-_FULL_S = 4.0
+_FULL_S = 2.0
 _ROOM_BYTES = 32 << 10
 """For what the process itself logs while its disk is full."""
 NOT_WRITTEN, WRITTEN_AGAIN = "cold_users_not_written", "cold_users_written_again"
@@ -44,5 +44,4 @@ FULL_DISK = Fault(
         "METAREC_STATE__MAX_HOT_USERS": str(_HOT_USERS),
         "METAREC_STATE__CHECKPOINT_EVERY_S": str(_CHECKPOINT_EVERY_S),
     },
-    load_s=20.0,
 )
