@@ -213,8 +213,10 @@ class RowStore:
         return sum(self._rocks.property_int_value(each) or 0 for each in _SIZES)
 
     def check_room(self) -> None:
-        """Raises StoreFailed where there is too little to go on."""
-        free = shutil.disk_usage(self.folder).free
+        """Raises StoreFailed where there is too little to go on. A folder that is gone is made."""
+        with self._failing("making"):
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            free = shutil.disk_usage(self.folder).free
         if free < _LEAST_FREE_BYTES:
             raise StoreFailed(f"only {free} bytes are free where {self.folder} is")
 

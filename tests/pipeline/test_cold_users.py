@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from metarec_stream.contract.interaction import Interaction
 from metarec_stream.errors import Fatal
 from metarec_stream.memory.log import MemoryLog
 from metarec_stream.pipeline.cold_users import most_in_memory
+from metarec_stream.state.lifetime import lifetime_of
 from metarec_stream.state.row import user_key
 from metarec_stream.state.row_store import Change, Mark, RowStore
 from metarec_stream.state.settings import StateSettings
@@ -152,6 +155,40 @@ def test_the_smaller_bound_holds(
     settings = StateSettings(max_hot_users=most_users, max_hot_bytes=most_bytes)
     assert most_in_memory(settings, 10_000) == most
     assert settings.bounded == (most is not None)
+
+
+def test_a_disk_that_is_deleted_meanwhile_costs_a_restart_at_most(tmp_path: Path) -> None:
+    """What RocksDB has open stays readable; once it needs a new file, the process ends and says so,
+    and the next one reads the changelog.
+    """
+    log, folder = MemoryLog(), tmp_path / "users"
+    store = RowStore(folder, lifetime_of(SETTINGS.state))
+    process = served(log, store)
+    shutil.rmtree(folder)
+    clicks(log, USERS, "y")
+    process.batch(None, 5.0)
+    assert process.state(0) == pure_state(log, UNBOUNDED, 0, 2 * len(USERS))
+    with contextlib.suppress(Exception):  # the library raises nothing narrower
+        store._rocks.flush()
+
+    def two_batches() -> None:
+        """The first cannot write the disk, the second finds it made anew."""
+        for _ in range(2):
+            clicks(log, USERS, "z")
+            process.batch(None, 5.0)
+
+    with pytest.raises(Fatal, match="not what was written"):
+        two_batches()
+    store.close()
+    anew = RowStore(folder, lifetime_of(SETTINGS.state))
+    again = Process(log, SETTINGS, anew)
+    again.drain()
+    checkpoint(again)
+    header, rows = changelog(log, SETTINGS, 0)
+    assert header is not None
+    assert header.digest == digest_of(rows) == digest_of(again.state(0))
+    assert again.state(0) == pure_state(log, UNBOUNDED, 0, header.offset)
+    anew.close()
 
 
 def test_a_restart_reads_the_tail_of_the_changelog_alone(store: FullDisk) -> None:
