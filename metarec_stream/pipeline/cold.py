@@ -52,8 +52,8 @@ class Cold(Protocol):
     def fail(self, partition: int, error: StoreFailed) -> None: ...
 
     def count(self, partition: int) -> int: ...
-    def expire(self, partition: int, limit: int) -> list[tuple[str, int]]:
-        """Users on disk alone without an event since `limit` (ms), with their rows' hashes.
+    def expire(self, partition: int, limit: int) -> dict[str, int]:
+        """Users on disk alone without an event since `limit` (ms), and their rows' hashes.
 
         They count no more. Raises Fatal.
         """
@@ -99,8 +99,8 @@ class NobodyCold:
     def count(self, partition: int) -> int:
         return 0
 
-    def expire(self, partition: int, limit: int) -> list[tuple[str, int]]:
-        return []
+    def expire(self, partition: int, limit: int) -> dict[str, int]:
+        return {}
 
     def take_back(self, partition: int) -> None:
         pass

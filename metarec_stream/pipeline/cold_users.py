@@ -128,15 +128,20 @@ class ColdUsers:
             self._counts[partition] -= len(rows)
             self._metrics.cold_loads.inc(len(rows))
 
-    def expire(self, partition: int, limit: int) -> list[tuple[str, int]]:
+    def expire(self, partition: int, limit: int) -> dict[str, int]:
         self._limits[partition] = limit
-        expired: list[tuple[str, int]] = []
+        expired: dict[str, int] = {}
         if self._counts[partition] == 0:
             return expired
         with self._rereading([partition]):
             for stored in self.store.expired(partition, limit):
-                users = [(each.key[len(USER_KEY) :].decode(), each.hash) for each in stored]
-                expired += [each for each in users if self._may_be_stored(partition, each[0])]
+                # Somebody may stand under several parts of time, hence in several slices.
+                users = {each.key[len(USER_KEY) :].decode(): each.hash for each in stored}
+                expired |= {
+                    user: hashed
+                    for user, hashed in users.items()
+                    if self._may_be_stored(partition, user)
+                }
         self._counts[partition] -= len(expired)
         return expired
 

@@ -188,7 +188,7 @@ class HardState:
             if hashed:
                 progress.expired[user_key(user)] = hashed
             self._forgotten.append(Expired(partition, user, row, hashed != 0))
-        for user, hashed in self.cold.expire(partition, limit):
+        for user, hashed in self.cold.expire(partition, limit).items():
             progress.expired[user_key(user)] = hashed
             self._forgotten.append(Expired(partition, user, -1, stored=True))
 

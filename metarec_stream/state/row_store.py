@@ -174,7 +174,10 @@ class RowStore:
         yield found
 
     def expired(self, partition: int, limit: int) -> Iterator[list[StoredRow]]:
-        """The rows whose newest event is before `limit` (ms), in slices, each checked."""
+        """The rows whose newest event is before `limit` (ms), in slices, each checked.
+
+        A row may be in several slices.
+        """
         if self._lifetime is None:
             return
         end = _time_key(partition, self._lifetime.part(limit))

@@ -14,6 +14,7 @@ from metarec_stream.contract.codec import encode_interaction
 from metarec_stream.contract.interaction import Interaction
 from metarec_stream.contract.transport import Output
 from metarec_stream.memory.log import MemoryLog
+from metarec_stream.state import row_store
 from metarec_stream.state.lifetime import PARTS, Lifetime, lifetime_of
 from metarec_stream.state.row import user_key
 from tests.pipeline.full_disk import SETTINGS as COLD
@@ -176,6 +177,22 @@ def test_users_on_disk_alone_are_forgotten_there(store: FullDisk) -> None:
     limit = START_MS + 10 * round(TTL_S * 1e3)
     assert {row.key for part in store.expired(0, limit) for row in part} == rows
     assert process.recommender.hard.count(0) == 5
+
+
+def test_users_who_are_noted_twice_are_forgotten_once(
+    store: FullDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They had events in two parts of time, and more of them stand in one than a slice holds."""
+    monkeypatch.setattr(row_store, "SLICE", 3)
+    log = MemoryLog()
+    clicks(log, USERS, 0)
+    process = taken(log, Process(log, COLD, store))
+    clicks(log, USERS, TTL_S / 2)
+    process = taken(log, process)
+    clicks(log, "z", 3 * TTL_S)
+    process = taken(log, process)
+    assert process.recommender.hard.count(0) == 1
+    assert process.registry.get_sample_value("metarec_users_expired_total") == len(USERS)
 
 
 def test_a_user_who_expired_and_is_erased_leaves_no_bytes_on_disk(store: FullDisk) -> None:
