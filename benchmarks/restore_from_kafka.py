@@ -23,7 +23,14 @@ from tempfile import TemporaryDirectory
 
 from kafka import KafkaProducer
 
-from benchmarks.restore_rate import changelog_of, restore, restore_to_disk
+from benchmarks.restore_rate import (
+    changelog_of,
+    exhaust,
+    megabytes_of,
+    rates,
+    restore,
+    restore_to_disk,
+)
 from benchmarks.service_run import own_settings
 from metarec_stream.config import Settings
 from metarec_stream.contract.transport import Record
@@ -36,12 +43,6 @@ from metarec_stream.memory.log import MemoryRecord
 Slices = Iterable[Sequence[Record]]
 
 
-def read(_settings: Settings, slices: Slices) -> None:
-    """And nothing else."""
-    for _ in slices:
-        pass
-
-
 def to_disk(settings: Settings, slices: Slices) -> None:
     """Onto an empty disk."""
     with TemporaryDirectory() as folder:
@@ -49,7 +50,7 @@ def to_disk(settings: Settings, slices: Slices) -> None:
 
 
 SUBJECTS: Mapping[str, Callable[[Settings, Slices], None]] = {
-    "read": read,
+    "read": lambda _, slices: exhaust(slices),
     "restore": restore,
     "to_disk": to_disk,
 }
@@ -89,11 +90,10 @@ def main() -> None:
         for _ in range(arguments.rounds):
             for name, work in SUBJECTS.items():
                 taken[name].append(seconds_of(work, settings))
-    megabytes = sum(len(each.key or b"") + len(each.value or b"") for each in records) / 1e6
+    megabytes = megabytes_of(records)
     found = {
         name: {
-            "users_per_second": round(arguments.users / statistics.median(each)),
-            "megabytes_per_second": round(megabytes / statistics.median(each), 1),
+            **rates(arguments.users, megabytes, each),
             "lowest_users_per_second": round(arguments.users / max(each)),
             "highest_users_per_second": round(arguments.users / min(each)),
             "seconds_beside_read": round(

@@ -137,6 +137,20 @@ def seconds_of(work: Callable[[], None]) -> float:
     return time.process_time() - started
 
 
+def megabytes_of(records: Sequence[Record]) -> float:
+    """Of their keys and values."""
+    return sum(len(each.key or b"") + len(each.value or b"") for each in records) / 1e6
+
+
+def rates(users: int, megabytes: float, seconds: Sequence[float]) -> dict[str, float]:
+    """Users and megabytes a second, by the median of the rounds."""
+    middle = statistics.median(seconds)
+    return {
+        "users_per_second": round(users / middle),
+        "megabytes_per_second": round(megabytes / middle, 1),
+    }
+
+
 def main() -> None:
     """Run the rounds and print JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -147,7 +161,7 @@ def main() -> None:
     settings = Settings()
     records = changelog_of(settings, arguments.users, arguments.events)
     slices = [records[at : at + MOST_RECORDS] for at in range(0, len(records), MOST_RECORDS)]
-    megabytes = sum(len(each.key or b"") + len(each.value or b"") for each in records) / 1e6
+    megabytes = megabytes_of(records)
     taken: dict[str, list[float]] = {"decode": [], "restore": [], "to_disk": [], "from_disk": []}
     for _ in range(arguments.rounds):
         taken["decode"].append(seconds_of(lambda: decode(slices)))
@@ -157,14 +171,8 @@ def main() -> None:
             taken["to_disk"].append(seconds_of(partial(restore_to_disk, settings, slices, folder)))
             again = partial(restore_from_disk, settings, slices, folder)
             taken["from_disk"].append(seconds_of(again))
-    rates = {
-        name: {
-            "users_per_second": round(arguments.users / statistics.median(each)),
-            "megabytes_per_second": round(megabytes / statistics.median(each), 1),
-        }
-        for name, each in taken.items()
-    }
-    print(json.dumps({"users": arguments.users, "megabytes": round(megabytes, 1), **rates}))
+    found = {name: rates(arguments.users, megabytes, each) for name, each in taken.items()}
+    print(json.dumps({"users": arguments.users, "megabytes": round(megabytes, 1), **found}))
 
 
 if __name__ == "__main__":

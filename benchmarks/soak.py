@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 import psutil
 
-from benchmarks.service_run import own_settings
+from benchmarks.service_run import own_settings, reached
 from metarec_stream.client.producer import InteractionProducer
 from metarec_stream.config import Settings
 from metarec_stream.contract.interaction import Interaction
@@ -38,7 +38,6 @@ ITEMS = 5_000
 AHEAD = 20_000
 """Most events that are posted and not taken yet."""
 LOOK_EVERY_S = 2.0
-READY_LIMIT_S = 300.0
 QUARTERS = 4
 
 
@@ -90,15 +89,6 @@ def look(settings: Settings, service: Subcommand, process: psutil.Process, begun
     return Look(time.monotonic() - begun, handled, process.memory_info().rss / 2**20)
 
 
-def wait_ready(settings: Settings, service: Subcommand) -> None:
-    """Until it serves; raises Fatal if it ends first, or after a limit."""
-    deadline = time.monotonic() + READY_LIMIT_S
-    while read_consumer(settings.http.port) is None:
-        if service.status is not None or time.monotonic() > deadline:
-            raise Fatal("the consumer does not serve: " + "\n".join(service.tail()))
-        time.sleep(LOOK_EVERY_S / 10)
-
-
 def summary(looks: Sequence[Look], events: int) -> dict[str, object]:
     """Medians by quarter of the stream, and by how much memory grew over the last three."""
     quarters: list[list[float]] = [[] for _ in range(QUARTERS)]
@@ -148,7 +138,7 @@ def main() -> None:
         services = Subcommands(Path(folder))
         service = services.start(["serve"], environment_of(settings))
         try:
-            wait_ready(settings, service)
+            reached(services, settings.http.port, 0)
             looks = soaked(settings, service, arguments.events, arguments.users)
         finally:
             services.stop()

@@ -125,7 +125,7 @@ class Checkpoints:
     def _checkpoint(self, partition: int) -> Checkpoint:
         hard = self._hard
         progress, guard, users = hard.progress[partition], hard.guards[partition], hard.users
-        rows = users.dirty_rows(partition)
+        rows, forgotten = users.dirty_rows(partition), progress.forgotten
         upto = users.marks.upto[rows]
         values = encode_rows(users.rings, rows, upto, self._item_ids, self._types)
         keys = [user_key(users.names[row]) for row in rows.tolist()]
@@ -138,11 +138,10 @@ class Checkpoints:
         written = {output.key for output in outputs} | {HEADER_KEY}
         outputs += [
             Output(self._topic, partition, key, None)
-            for key in sorted(progress.leftover | progress.erased.keys() | progress.expired.keys())
+            for key in sorted(progress.leftover | forgotten.keys())
             if key not in written
         ]
-        gone = [*progress.erased.values(), *progress.expired.values()]
-        before = [*users.hashes(rows), *progress.segments.values(), *gone]
+        before = [*users.hashes(rows), *progress.segments.values(), *forgotten.values()]
         digest = Digest(progress.digest.value)
         digest.replace(sum(before), sum(hashes) + sum(segments.values()))
         header = Header(

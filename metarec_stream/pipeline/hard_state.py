@@ -55,6 +55,11 @@ class Progress:
     live: bool = False
     """Whether it has caught up with the committed offset, so that it may write checkpoints."""
 
+    @property
+    def forgotten(self) -> dict[bytes, int]:
+        """Keys that the changelog has to lose, with their hashes: of a user who is both, once."""
+        return {**self.erased, **self.expired}
+
 
 @dataclass(frozen=True, slots=True)
 class _Touched:

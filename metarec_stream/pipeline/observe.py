@@ -18,10 +18,7 @@ from metarec_stream.pipeline.draw import draw_below
 from metarec_stream.pipeline.features import FEATURES, POPULARITY_HALF_LIVES
 from metarec_stream.pipeline.probability import Listed, note_probabilities
 from metarec_stream.pipeline.rerank import Strongest, best_first
-from metarec_stream.pipeline.score import (
-    FLOOR,
-    features_of,
-)
+from metarec_stream.pipeline.score import FLOOR, features_of
 from metarec_stream.pipeline.scratch import Scratch
 from metarec_stream.pipeline.seen import Seen
 

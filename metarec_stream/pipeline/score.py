@@ -22,12 +22,7 @@ from metarec_stream.catalogue.popularity import NO_BUCKET, Popularity
 from metarec_stream.catalogue.settings import CONTEXT_SLOTS
 from metarec_stream.compiled import compiled
 from metarec_stream.pipeline.adapt import Snapshots
-from metarec_stream.pipeline.features import (
-    DENSE,
-    POPULARITY_HALF_LIVES,
-    RELATED,
-    RING,
-)
+from metarec_stream.pipeline.features import DENSE, POPULARITY_HALF_LIVES, RELATED, RING
 from metarec_stream.pipeline.related_features import (
     LOG_SLOPE,
     THIRD,

@@ -123,11 +123,7 @@ class _ConsumerProcess:
             return None
         folder = folder_of(state.folder, "users", self._settings.application)
         store = parts.enter_context(
-            closing(
-                open_row_store(
-                    folder, self._settings.instance_id, lifetime_of(self._settings.state)
-                )
-            )
+            closing(open_row_store(folder, self._settings.instance_id, lifetime_of(state)))
         )
         log.info("users_on_disk", folder=str(store.folder))
         return store

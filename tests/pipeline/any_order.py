@@ -328,14 +328,12 @@ class AnyOrder(RuleBasedStateMachine):
         assert progress.written_ids == header.next_id
         segments = {segment_key(number): hashed for number, hashed in progress.segments.items()}
         assert segments == {key: hashes[key] for key in hashes if key[:1] != USER_KEY}
-        gone = progress.erased.keys() | progress.expired.keys()
-        assert {**progress.erased, **progress.expired} == {key: hashes[key] for key in gone}
+        assert progress.forgotten == {key: hashes[key] for key in progress.forgotten}
 
     def check_marks(self, partition: int, hashes: dict[bytes, int]) -> None:
         """A user is dirty whose row in the changelog is another one."""
         hard = self.process.recommender.hard
-        progress = hard.progress[partition]
-        gone = progress.erased.keys() | progress.expired.keys()
+        gone = hard.progress[partition].forgotten
         own, marks = hard.users.rows(partition), hard.users.marks
         types = list(SETTINGS.events.table())
         items = self.process.recommender.items

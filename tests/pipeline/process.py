@@ -234,9 +234,7 @@ class Process:
         if not isinstance(hard.cold, ColdUsers):
             return {}
         behind = hard.cold._behind.get(partition)
-        progress = hard.progress[partition]
-        gone = progress.erased.keys() | progress.expired.keys()
-        gone |= behind.removed if behind else set()
+        gone = hard.progress[partition].forgotten.keys() | (behind.removed if behind else set())
         if behind is not None and behind.empty:
             return {}
         stored = [row for part in hard.cold.store.scan(partition) for row in part]

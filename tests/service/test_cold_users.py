@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -15,16 +14,6 @@ from tests.service.test_serve import Serve, committed, post
 from tests.transport.backends import wait_until
 
 USERS, MOST = 30, 3
-
-
-@pytest.fixture
-def started() -> Iterator[list[Serve]]:
-    """Processes that a test starts; none is left behind."""
-    running: list[Serve] = []
-    yield running
-    for serve in running:
-        serve.process.kill()
-        serve.process.wait(timeout=10)
 
 
 def some(count: int, first: int = 0) -> list[tuple[str, str, str]]:

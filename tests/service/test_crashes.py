@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -20,16 +19,6 @@ from tests.service.test_serve import Serve, committed, lists, post
 from tests.transport.backends import read_committed, wait_until
 
 QUICK = {"EMIT": "per_event", "STATE__CHECKPOINT_EVERY_S": "0.2", "BATCH__MAX_RECORDS": "20"}
-
-
-@pytest.fixture
-def started() -> Iterator[list[Serve]]:
-    """Processes that a test starts; none is left behind."""
-    running: list[Serve] = []
-    yield running
-    for serve in running:
-        serve.process.kill()
-        serve.process.wait(timeout=10)
 
 
 def changelog(settings: Settings, partition: int) -> tuple[Header, bytes]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -22,16 +21,6 @@ from tests.service.test_serve import Serve, committed
 from tests.transport.backends import wait_until
 
 USERS, TTL_S = 30, 60.0
-
-
-@pytest.fixture
-def started() -> Iterator[list[Serve]]:
-    """Processes that a test starts; none is left behind."""
-    running: list[Serve] = []
-    yield running
-    for serve in running:
-        serve.process.kill()
-        serve.process.wait(timeout=10)
 
 
 def post(settings: Settings, users: list[str], age_s: float) -> None:

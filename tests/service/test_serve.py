@@ -10,10 +10,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from metarec_stream.config import Settings
@@ -97,16 +95,6 @@ class Serve:
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self.logged.append(json.loads(line))
-
-
-@pytest.fixture
-def started() -> Iterator[list[Serve]]:
-    """Processes that a test starts; none is left behind."""
-    running: list[Serve] = []
-    yield running
-    for serve in running:
-        serve.process.kill()
-        serve.process.wait(timeout=10)
 
 
 def post(settings: Settings, *events: tuple[str, str, str]) -> None:
