@@ -169,7 +169,7 @@ class KafkaSource:
             raise Fatal(
                 f"the committed offset of {self._topic}/{partition} in group "
                 f"{self._settings.group} could not be read in {limit_s:.0f} s "
-                f"({type(error).__name__}: {error}): check the brokers and start this process again"
+                f"({type(error).__name__}: {error}): {self._what_holds_offsets(partition)}"
             ) from error
         return None if offset is None else int(offset)
 
@@ -253,6 +253,19 @@ class KafkaSource:
         except IllegalStateError:
             return None  # revoked since the last poll; the note of it comes with the next one
         return None if position is None else int(position)
+
+    def _what_holds_offsets(self, partition: int) -> str:
+        """What the operator does about a committed offset that does not come."""
+        try:
+            place = TopicPartition(self._topic, partition)
+            self._consumer.end_offsets([place], timeout_ms=END_OFFSETS_LIMIT_MS)
+        except KafkaError:
+            return "bring the brokers back, then start this process again"
+        return (
+            "the brokers answer, so that a transaction is open on it; find it with "
+            "kafka-transactions.sh find-hanging and end it with its abort, as docs/exactly-once.md "
+            "says under 'A transaction without an end', then start this process again"
+        )
 
     def _still_away(self, error: KafkaError) -> None:
         silent_s = time.monotonic() - self._heard

@@ -94,7 +94,7 @@ def test_kafka_home_wins_over_downloads(tmp_path: Path, monkeypatch: pytest.Monk
     """An installed Kafka's jars are the class path, and nothing is downloaded."""
     libs = tmp_path / "libs"
     libs.mkdir()
-    jars = (libs / "kafka-clients-4.3.1.jar", libs / "kafka_2.13-4.3.1.jar")
+    jars = (libs / "kafka-clients-4.2.2.jar", libs / "kafka_2.13-4.2.2.jar")
     for jar in jars:
         jar.touch()
     monkeypatch.setenv("KAFKA_HOME", str(tmp_path))
@@ -118,5 +118,5 @@ def test_no_java_names_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_the_locked_jars_are_kafka() -> None:
     """The lock names Kafka's own version, with a whole sha256 for every jar."""
     jars = locked_jars()
-    assert "org.apache.kafka:kafka_2.13:4.3.1" in {jar.coordinate for jar in jars}
+    assert "org.apache.kafka:kafka_2.13:4.2.2" in {jar.coordinate for jar in jars}
     assert all(len(jar.sha256) == 64 and jar.size > 0 for jar in jars)

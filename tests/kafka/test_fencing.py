@@ -107,3 +107,20 @@ def test_a_dead_owner_that_had_sent_offsets_alone_is_ended(
     wait_until(lambda: fencing.fence([0]), STALE_S + 8)
     assert (time.monotonic() - started > STALE_S) == member
     assert source.committed(0) is None
+
+
+def test_an_offset_that_stays_pending_names_the_way_out(
+    settings: Settings, parts: ExitStack
+) -> None:
+    """The brokers answer, and somebody's transaction has it open for longer than anyone waits."""
+    ensure_topics(settings)
+    hurried = settings.kafka.model_copy(update={"connect_timeout_s": 1.0})
+    source = parts.enter_context(
+        closing(KafkaSource(settings.model_copy(update={"kafka": hurried}), lambda _: None))
+    )
+    wait_until(lambda: bool(source.poll(5, 10)) or bool(source.owned))
+    stranger = producer(parts, settings, "stranger")
+    stranger.begin()
+    stranger.send_offsets({0: 1}, source.group_metadata())
+    with pytest.raises(Fatal, match=r"interactions/0 .*find-hanging"):
+        source.committed(0)
