@@ -6,13 +6,13 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from metarec_stream.config import Settings
 from metarec_stream.errors import Fatal
 from metarec_stream.kafka.sending import first_failure, sending_options
 from metarec_stream.kafka.time_limit import TimeLimit
+from metarec_stream.kafka.transactional_producer import transactional_producer
 
 RETRY_BACKOFF_MS = 5
 """Slept on every retried transactional request: the library's 100 would rule the latency."""
@@ -36,7 +36,7 @@ class AllOrNone:
         self._fatal = fatal
         self._limit_s = kafka.transaction_timeout_ms / 1e3 + _MARGIN_S
         self._calls = TimeLimit(transactional_id)
-        self._producer = KafkaProducer(
+        self._producer = transactional_producer(
             **sending_options(kafka, self._limit_s),
             transactional_id=transactional_id,
             transaction_timeout_ms=kafka.transaction_timeout_ms,

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 
 import structlog
-from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, TopicPartition
 from kafka.errors import KafkaError, TransactionalIdNotFoundError
 
 from metarec_stream.config import Settings
@@ -15,6 +15,7 @@ from metarec_stream.errors import Fatal
 from metarec_stream.kafka.connection import client_options
 from metarec_stream.kafka.rights import advice, consumer_rights
 from metarec_stream.kafka.time_limit import TimeLimit
+from metarec_stream.kafka.transactional_producer import transactional_producer
 
 LIMIT_S = 10.0
 LOOK_EVERY_S = 0.1
@@ -118,7 +119,7 @@ class Fencing:
         return self._settings.topics.partitioned()
 
     def _end(self, transactional_id: str) -> None:
-        producer = KafkaProducer(
+        producer = transactional_producer(
             **client_options(self._settings.kafka),
             transactional_id=transactional_id,
             retry_backoff_ms=5,

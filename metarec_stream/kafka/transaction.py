@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka import OffsetAndMetadata, TopicPartition
 from kafka.errors import (
     CommitFailedError,
     InvalidProducerEpochError,
@@ -31,6 +31,7 @@ from metarec_stream.kafka.sending import (
     sending_options,
 )
 from metarec_stream.kafka.time_limit import TimeLimit
+from metarec_stream.kafka.transactional_producer import transactional_producer
 
 ABORT_LIMIT_S = 5.0
 MARGIN_S = 5.0
@@ -76,7 +77,7 @@ class KafkaTransaction:
         kafka = self._settings.kafka
         self._calls = TimeLimit("kafka-transaction")
         try:
-            self._producer = KafkaProducer(
+            self._producer = transactional_producer(
                 **sending_options(kafka, self._limit_s),
                 **OUTPUT_BATCH,
                 transactional_id=self.transactional_id,

@@ -31,6 +31,13 @@ class CuttingProxy:
         """At the next request that ends a transaction."""
         self._armed = what
 
+    def cut_now(self) -> None:
+        """All connections, whatever is on them."""
+        self.is_cut.set()
+        for each in self._sockets[1:]:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
     def mend(self) -> None:
         """Pass everything on again."""
         self._armed = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from typing import Any
@@ -100,5 +101,23 @@ def test_a_commit_without_an_answer_is_neither_lost_nor_done_twice(
         wait_until(lambda: batches.run(50) >= 0 and state.ends == ends)
         assert source.committed(0) == 1
     assert echo.seen == [b"one"] * len(ends)
+    found = read_committed(settings, settings.topics.recommendations)
+    assert [record.value for record in found] == [b"one"]
+
+
+def test_a_commit_outlives_the_connection_that_it_was_meant_for(
+    settings: Settings, proxy: CuttingProxy
+) -> None:
+    """Connections are lost before it, and refused for a while: it is sent when there is one."""
+    ensure_topics(settings)
+    with closing(KafkaTransaction(settings)) as sending:
+        sending.begin()
+        sending.send(Output(settings.topics.recommendations, 0, b"k", b"one"))
+        sending._producer.flush()
+        proxy.cut_now()
+        mending = threading.Timer(0.5, proxy.mend)
+        mending.start()
+        sending.commit()
+        mending.join()
     found = read_committed(settings, settings.topics.recommendations)
     assert [record.value for record in found] == [b"one"]
