@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated
 
 import msgspec
@@ -10,6 +11,11 @@ from cyclopts import Parameter
 from metarec_stream.client.subscriber import RecommendationSubscriber
 from metarec_stream.config import Settings
 from metarec_stream.contract.recommendation import Recommendation
+from metarec_stream.service.stop import StopRequested, StopSignal
+
+_POLL_S = 0.2
+_GRACE_S = 5.0
+"""Then it is ended whatever it waits for, a reader of its output among that."""
 
 
 def tail(
@@ -30,14 +36,15 @@ def tail(
     as_json
         One JSON object a line instead of a line for people.
     """
-    try:
+    # kafka-python 3.0.12 can swallow the exception that a Ctrl-C would be within a poll.
+    with contextlib.suppress(StopRequested), StopSignal(_GRACE_S) as stop:
         with RecommendationSubscriber(
             settings.kafka, topics=settings.topics, user=user, from_beginning=from_beginning
         ) as subscriber:
-            for recommendation in subscriber:
-                print(_line(recommendation, as_json), flush=True)
-    except KeyboardInterrupt:
-        return 0
+            stop.defer()
+            while not stop.requested:
+                for recommendation in subscriber.poll(_POLL_S):
+                    print(_line(recommendation, as_json), flush=True)
     return 0
 
 

@@ -17,6 +17,7 @@ from metarec_stream.contract.meta_version_codec import VersionAssembler
 from metarec_stream.crash_points import VARIABLE
 from metarec_stream.errors import Degraded, Fatal
 from metarec_stream.kafka.child import start_child
+from tests.transport.backends import wait_until
 
 
 def log_of(path: Path, *lines: dict[str, Any]) -> Path:
@@ -67,6 +68,8 @@ def test_each_process_has_its_own_name_in_its_environment(tmp_path: Path) -> Non
     with Fleet(Settings(), tmp_path, {"METAREC_INSTANCE_ID": "{name}"}) as fleet:
         fleet.start("consumer-1", "after-poll:3")
         child = psutil.Process(fleet.member("consumer-1").child.pid)
+        # Between fork and exec it still has ours.
+        wait_until(lambda: "METAREC_INSTANCE_ID" in child.environ())
         environment = child.environ()
     assert environment["METAREC_INSTANCE_ID"] == "consumer-1"
     assert environment[VARIABLE] == "after-poll:3"
