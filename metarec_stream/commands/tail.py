@@ -37,14 +37,17 @@ def tail(
         One JSON object a line instead of a line for people.
     """
     # kafka-python 3.0.12 can swallow the exception that a Ctrl-C would be within a poll.
-    with contextlib.suppress(StopRequested), StopSignal(_GRACE_S) as stop:
-        with RecommendationSubscriber(
+    with (
+        contextlib.suppress(StopRequested),
+        StopSignal(_GRACE_S) as stop,
+        RecommendationSubscriber(
             settings.kafka, topics=settings.topics, user=user, from_beginning=from_beginning
-        ) as subscriber:
-            stop.defer()
-            while not stop.requested:
-                for recommendation in subscriber.poll(_POLL_S):
-                    print(_line(recommendation, as_json), flush=True)
+        ) as subscriber,
+    ):
+        stop.defer()
+        while not stop.requested:
+            for recommendation in subscriber.poll(_POLL_S):
+                print(_line(recommendation, as_json), flush=True)
     return 0
 
 
