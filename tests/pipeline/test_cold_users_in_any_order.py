@@ -11,10 +11,11 @@ from hypothesis.stateful import initialize, invariant, rule
 
 from metarec_stream.contract.interaction import Interaction
 from metarec_stream.state.row import USER_KEY, user_key
-from tests.pipeline.any_order import PARTITIONS, AnyOrder, bounded, partitions, posting
+from tests.pipeline.any_order import AnyOrder, bounded, partitions, posting
 from tests.pipeline.full_disk import MOST, SETTINGS, USERS, FullDisk
 from tests.pipeline.process import SETTINGS as UNBOUNDED
 from tests.pipeline.process import Process, digest_of
+from tests.pipeline.what_must_hold import PARTITIONS
 
 
 class ColdUsersInAnyOrder(AnyOrder):
