@@ -8,7 +8,7 @@ from typing import Any
 
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import AuthorizationError, IllegalStateError, KafkaError
+from kafka.errors import AuthorizationError, IllegalStateError, KafkaError, KafkaTimeoutError
 from kafka.structs import MemberState
 
 from metarec_stream.config import Settings
@@ -165,12 +165,14 @@ class KafkaSource:
             offset = self._consumer.committed(
                 TopicPartition(self._topic, partition), timeout_ms=limit_s * 1e3
             )
-        except KafkaError as error:
-            raise Fatal(
-                f"the committed offset of {self._topic}/{partition} in group "
-                f"{self._settings.group} could not be read in {limit_s:.0f} s "
-                f"({type(error).__name__}: {error}): {self._what_holds_offsets(partition)}"
+        except KafkaTimeoutError as error:
+            raise self._no_committed(
+                partition, error, self._what_holds_offsets(partition)
             ) from error
+        except KafkaError as error:
+            asked = [Right("Read", "group", self._settings.group)]
+            otherwise = "check the brokers and start this process again"
+            raise self._no_committed(partition, error, advice(error, asked, otherwise)) from error
         return None if offset is None else int(offset)
 
     def commit(self, offsets: Mapping[int, int]) -> None:
@@ -253,6 +255,13 @@ class KafkaSource:
         except IllegalStateError:
             return None  # revoked since the last poll; the note of it comes with the next one
         return None if position is None else int(position)
+
+    def _no_committed(self, partition: int, error: KafkaError, way_out: str) -> Fatal:
+        return Fatal(
+            f"the committed offset of {self._topic}/{partition} in group {self._settings.group} "
+            f"could not be read in {self._settings.connect_timeout_s:.0f} s "
+            f"({type(error).__name__}: {error}): {way_out}"
+        )
 
     def _what_holds_offsets(self, partition: int) -> str:
         """What the operator does about a committed offset that does not come."""
