@@ -70,12 +70,6 @@ class ReplayBuffer:
         places = np.searchsorted(summed, self._random.random(count) * summed[-1], side="right")
         return self._at(slots[places])
 
-    def draw_newest(self, count: int, newest: int) -> TaskEvents:
-        """The same from the newest so many, or the ring if that is less."""
-        newest = min(newest, self._added, self._newest)
-        back = self._random.integers(0, newest, count)
-        return self._at((self._added - 1 - back) % self._newest)
-
     @property
     def added(self) -> int:
         """Events that were ever added."""

@@ -270,6 +270,7 @@ class Learner:
                 "loss/candidate": self._loss,
                 "loss/anchor": anchor_loss,
                 "drift/recent_loss": self._drift.recent_loss,
+                "drift/recent_events": self._drift.recent_events,
                 "drift/found": self._drift.found,
                 "seconds/block": seconds,
                 "seconds/step": self._step_seconds,
@@ -289,16 +290,7 @@ class Learner:
         enough = min(_REPLAY_FROM_BLOCKS * self._settings.block, self._settings.buffer)
         if count == 0 or len(self._buffer) < enough:
             return fresh
-        if self.reacting:
-            return self._with_newest(fresh, count)
         return concatenate([fresh, self._buffer.draw(count)])
-
-    def _with_newest(self, fresh: TaskEvents, count: int) -> TaskEvents:
-        """Replay of what came since the drift alone, once that is as much as a block."""
-        since = self._drift.recent_events - len(fresh)
-        if since < self._settings.block:
-            return fresh
-        return concatenate([fresh, self._buffer.draw_newest(count, since)])
 
     def _steps(self) -> int:
         if self.hurried:

@@ -44,8 +44,8 @@ class LearnSettings(Section):
     """What a drift upwards of the prequential loss leads to: `react` to it for `learn.drift_blocks`
     blocks, or only `note` it (metric and log)."""
     drift_blocks: int = Field(8, ge=1, le=1_024)
-    """Blocks after a drift that are learned by `learn.drift_steps`, with replay of events since the
-    drift alone, and published at the next decision."""
+    """Blocks after a drift that are learned by `learn.drift_steps`, and what comes of them is
+    published at the next decision."""
     drift_steps: int | None = Field(None, ge=1, le=256)
     """Outer steps on each of them; absent: twice `learn.steps`."""
     prefix_events: int = Field(32, ge=0, le=65_536)

@@ -93,14 +93,6 @@ def test_wider_events_widen_what_is_kept() -> None:
     assert (drawn.window[~wide, 2:] == -1).all()
 
 
-def test_the_newest_can_be_drawn_alone() -> None:
-    """Only so many back, over the ring's seam too; never further back than the ring."""
-    buffer = ReplayBuffer(40, seed=1)
-    buffer.add(events(0, 53))
-    assert set(buffer.draw_newest(500, 7).weights.astype(int)) == set(range(46, 53))
-    assert set(buffer.draw_newest(900, 1_000).weights.astype(int)) == set(range(33, 53))
-
-
 def test_a_balanced_draw_evens_out_the_items() -> None:
     """Of 90 events of one item and 10 of another, half of each are drawn; a seed draws the same."""
     made = events(0, 100)
