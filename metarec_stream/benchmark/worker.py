@@ -95,7 +95,14 @@ def _rehearse(job: Job, settings: Settings) -> None:
 def _measured_run(
     job: Job, settings: Settings, trial: Trial, stream: Stream
 ) -> tuple[RankedEvents, Cost]:
-    evaluation = Evaluation(trial.table, trial.protocol, settings, job.outer_every, trial.questions)
+    evaluation = Evaluation(
+        trial.table,
+        trial.protocol,
+        settings,
+        job.outer_every,
+        trial.questions,
+        trial.beforehand,
+    )
     memory = MemoryGrowth()
     before = time.process_time()
     ranked = run_model(job.cell.model, evaluation, stream, _unwatched)

@@ -66,10 +66,11 @@ def evaluate(
     value
         Column of the value (a rating, a quantity).
     items
-        What is known of items before the first event: a file with a message of the `items` topic
-        in JSON on each line. All of them are candidates: it needs `--candidates all`.
+        What is known of items: a file with a message of the `items` topic in JSON on each line.
+        With `--candidates all` it is known before the first event, with `seen` from an item's first
+        event on.
     profiles
-        The same of users, with messages of the `users` topic.
+        The same of users, with messages of the `users` topic, before the first event.
     score_from
         Share of the rows after which events are scored.
     candidates
@@ -99,7 +100,7 @@ def evaluate(
     names = chosen_models(models)
     columns = {"user": user, "item": item, "time": time, "type": type_, "value": value}
     protocol = Protocol(score_from, candidates, repeats, negatives, ties)
-    beforehand = known_beforehand(items, profiles, protocol, settings)
+    beforehand = known_beforehand(items, profiles, settings)
     table = accepted(_table(events, columns, time_unit, limit, settings), settings)
     evaluation = Evaluation(table, protocol, settings, outer_every, beforehand=beforehand)
     with _ProgressBar(len(table)) as bar:

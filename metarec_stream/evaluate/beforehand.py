@@ -1,23 +1,30 @@
-"""What the service knows of items and users before the first event, from files of messages."""
+"""What the service is told of items and users beside their events."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from metarec_stream.config import Settings
 from metarec_stream.contract.codec import decode_item, decode_profile
+from metarec_stream.contract.item import Item
+from metarec_stream.contract.profile import UserProfile
 from metarec_stream.contract.transport import Record
 from metarec_stream.errors import Fatal, Rejected
-from metarec_stream.evaluate.protocol import Protocol
 from metarec_stream.memory.log import MemoryRecord
-from metarec_stream.settings_sources import BadConfiguration
 
 
 @dataclass(frozen=True, slots=True)
 class Beforehand:
-    """Records as the topics `items` and `users` hold them."""
+    """Records as the topics `items` and `users` hold them; their keys are the ids.
+
+    All profiles are told before the first event, and all items where all are candidates from the
+    first event on. Where the candidates are those of earlier events, an item is told of after the
+    batch of its first event: before, its message would make it a candidate.
+    """
 
     items: Sequence[Record] = ()
     profiles: Sequence[Record] = ()
@@ -26,16 +33,23 @@ class Beforehand:
 NOTHING = Beforehand()
 
 
-def known_beforehand(
-    items: Path | None, profiles: Path | None, protocol: Protocol, settings: Settings
-) -> Beforehand:
+def beforehand_of(items: Iterable[Item], profiles: Iterable[UserProfile] = ()) -> Beforehand:
+    """The records of these messages."""
+    return Beforehand(
+        [_message("items", number, item.item, item) for number, item in enumerate(items)],
+        [_message("users", number, each.user, each) for number, each in enumerate(profiles)],
+    )
+
+
+def _message(topic: str, number: int, key: str, message: msgspec.Struct) -> MemoryRecord:
+    return MemoryRecord(topic, 0, number, 0, key.encode(), msgspec.json.encode(message))
+
+
+def known_beforehand(items: Path | None, profiles: Path | None, settings: Settings) -> Beforehand:
     """The messages of two files, one in JSON a line, with the fields of the topics' messages.
 
-    Raises Fatal for a file or a line that cannot be read, and BadConfiguration where the protocol
-    has items appear with their events: who announces them makes candidates of all.
+    Raises Fatal for a file or a line that cannot be read.
     """
-    if items is not None and protocol.candidates != "all":
-        raise BadConfiguration("--items announces every item at once: say --candidates all")
     most = settings.guard.max_id_bytes
 
     def item_of(record: Record) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from metarec_stream.catalogue.settings import CONTEXT_SLOTS
 from metarec_stream.config import Settings
+from metarec_stream.contract.transport import Record
 from metarec_stream.errors import Fatal
 from metarec_stream.evaluate.admission import posted
 from metarec_stream.evaluate.beforehand import NOTHING, Beforehand
@@ -21,7 +22,7 @@ from metarec_stream.evaluate.replay import Replay
 from metarec_stream.evaluate.stream import Stream
 from metarec_stream.pipeline.ablation import META
 from metarec_stream.pipeline.compile_kernels import see_to_kernels
-from metarec_stream.pipeline.recommender import RankProtocol
+from metarec_stream.pipeline.recommender import RankProtocol, Recommender
 from metarec_stream.pipeline.results import Observations
 from metarec_stream.pipeline.seen import SeenItems
 from metarec_stream.pipeline.slates import Slates
@@ -86,8 +87,9 @@ def replay_stream(
     replay.recommender.warm_up()
     if protocol.candidates == "all":
         replay.recommender.announce(stream.item_ids)
-    replay.recommender.apply_items(beforehand.items)
+        replay.recommender.apply_items(beforehand.items)
     replay.recommender.apply_profiles(beforehand.profiles)
+    appearing = _Appearing(replay.recommender, beforehand.items)
     observed: list[Observations] = []
     started = time.perf_counter()
     frozen = protocol.first_frozen(len(stream))
@@ -97,12 +99,31 @@ def replay_stream(
         learns = rows.start < frozen and META not in without
         step = replay.step if learns else replay.take
         observed.append(step(events).observations)
+        appearing.tell()
         pace.observed(observed[-1])
         pace.progress(rows.stop)
     seconds = time.perf_counter() - started
     ranked = _ranked(observed, stream_numbers(replay.recommender.items, stream), seconds)
     _check_complete(ranked, stream.scored(protocol))
     return ranked
+
+
+class _Appearing:
+    """Tells the service of items once they have appeared in it."""
+
+    def __init__(self, recommender: Recommender, items: Sequence[Record]) -> None:
+        self._recommender = recommender
+        self._untold = {record.key: record for record in items}
+        self._appeared = 0
+
+    def tell(self) -> None:
+        """Of those that appeared since the last time."""
+        items = self._recommender.items
+        new = (item.encode() for item in items[self._appeared :])
+        self._appeared = len(items)
+        told = [self._untold.pop(item) for item in new if item in self._untold]
+        if told:
+            self._recommender.apply_items(told)
 
 
 def _rank_protocol(stream: Stream, protocol: Protocol) -> RankProtocol:
@@ -147,9 +168,12 @@ def _batches(stream: Stream, protocol: Protocol, size: int) -> Iterator[range]:
 
 
 def stream_numbers(items: list[str], stream: Stream) -> NDArray[np.int32]:
-    """[items + 1] the stream's number of each of the recommender's items; -1 leads to -1."""
+    """[items + 1] the stream's number of each of the recommender's items; -1 leads to -1.
+
+    An item that was told of and never comes has none: -1.
+    """
     numbers = {item: number for number, item in enumerate(stream.item_ids)}
-    return np.array([*(numbers[item] for item in items), -1], np.int32)
+    return np.array([*(numbers.get(item, -1) for item in items), -1], np.int32)
 
 
 def _ranked(

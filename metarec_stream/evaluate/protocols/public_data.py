@@ -6,14 +6,18 @@ The seed is of what a protocol draws: negatives, the order of lines, who is held
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from metarec_stream.config import Settings
+from metarec_stream.contract.item import Item
+from metarec_stream.contract.profile import UserProfile
 from metarec_stream.datasets.synthetic import synthetic_stream
 from metarec_stream.errors import Fatal
+from metarec_stream.evaluate.beforehand import Beforehand, beforehand_of
 from metarec_stream.evaluate.dataset import Columns, EventTable, read_events
 from metarec_stream.evaluate.protocols import adaptation, globo, movielens, retail
 from metarec_stream.evaluate.protocols.jodie import jodie
@@ -24,6 +28,8 @@ Prepare = Callable[[Path, int], Trial]
 
 GLOBO = "globo_clicks.parquet"
 ML_100K = "ml100k_ratings.parquet"
+ML_100K_ITEMS = "ml100k_items.tsv"
+ML_100K_USERS = "ml100k_users.tsv"
 ML_1M = "ml1m_ratings_no_timestamp.parquet"
 ONLINE_RETAIL = "online_retail.parquet"
 
@@ -45,6 +51,11 @@ def unseen_ml100k(folder: Path, seed: int) -> Trial:
     return movielens.unseen_last_tenth(_ml100k(folder))
 
 
+def unseen_ml100k_told(folder: Path, seed: int) -> Trial:
+    """The same; the default is told of titles, years and genres, and who the users are."""
+    return replace(unseen_ml100k(folder, seed), beforehand=_ml100k_beforehand(folder))
+
+
 def globo_hours(folder: Path, seed: int) -> Trial:
     """CHAMELEON's protocol on the first 1,000,000 clicks."""
     path = folder / GLOBO
@@ -62,6 +73,11 @@ def globo_seen(folder: Path, seed: int) -> Trial:
 def online_retail(folder: Path, seed: int) -> Trial:
     """Online Retail, lines in their order."""
     return retail.retail(_invoice_lines(folder))
+
+
+def online_retail_told(folder: Path, seed: int) -> Trial:
+    """The same; the default is told what products are called, from their first sale on."""
+    return replace(online_retail(folder, seed), beforehand=_products(folder))
 
 
 def online_retail_shuffled(folder: Path, seed: int) -> Trial:
@@ -97,10 +113,39 @@ def _ml100k(folder: Path) -> EventTable:
     return read_events(folder / ML_100K, Columns("user", "item", "timestamp", value="rating"))
 
 
-def _invoice_lines(folder: Path) -> retail.InvoiceLines:
+def _ml100k_beforehand(folder: Path) -> Beforehand:
+    items = _read_text(folder / ML_100K_ITEMS)
+    users = _read_text(folder / ML_100K_USERS)
+    return beforehand_of(
+        (
+            Item(item=item, title=title, tags=[year], categories=genres.split())
+            for item, title, year, genres in items.iter_rows()
+        ),
+        (
+            UserProfile(
+                user=user, attributes={"age": int(age), "gender": gender, "occupation": occupation}
+            )
+            for user, age, gender, occupation, _ in users.iter_rows()
+        ),
+    )
+
+
+def _products(folder: Path) -> Beforehand:
+    first = _known_customers(folder).unique("item", keep="first", maintain_order=True)
+    return beforehand_of(
+        Item(item=item, title=description)
+        for item, description in first.select("item", "description").iter_rows()
+    )
+
+
+def _known_customers(folder: Path) -> pl.DataFrame:
     frame = _read(folder / ONLINE_RETAIL)
     kept = frame.filter(pl.col("user").is_not_null() & ~pl.col("cancel"))
-    kept = kept.sort("ts", maintain_order=True)
+    return kept.sort("ts", maintain_order=True)
+
+
+def _invoice_lines(folder: Path) -> retail.InvoiceLines:
+    kept = _known_customers(folder)
     table = EventTable(
         kept["user"].cast(pl.String).to_list(),
         kept["item"].to_list(),
@@ -110,7 +155,19 @@ def _invoice_lines(folder: Path) -> retail.InvoiceLines:
 
 
 def _read(path: Path) -> pl.DataFrame:
+    return _opened(path, lambda: pl.read_parquet(path))
+
+
+def _read_text(path: Path) -> pl.DataFrame:
+    """A table of texts, its columns between tabs; a field may hold a quotation mark."""
+    return _opened(
+        path,
+        lambda: pl.read_csv(path, separator="\t", quote_char=None, infer_schema=False),
+    )
+
+
+def _opened(path: Path, read: Callable[[], pl.DataFrame]) -> pl.DataFrame:
     try:
-        return pl.read_parquet(path)
+        return read()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise Fatal(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error

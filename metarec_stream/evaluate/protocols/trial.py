@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metarec_stream.errors import Fatal
+from metarec_stream.evaluate.beforehand import NOTHING, Beforehand
 from metarec_stream.evaluate.dataset import EventTable
 from metarec_stream.evaluate.protocol import Protocol
 from metarec_stream.evaluate.stream import Questions
@@ -24,6 +25,8 @@ class Trial:
     measures: tuple[str, ...]
     """Keys of a model's report, the first the one that models are compared by."""
     questions: Questions | None = None
+    beforehand: Beforehand = NOTHING
+    """What the default is told of items and users; controls know of interactions alone."""
 
 
 def chosen_rows(table: EventTable, rows: Rows) -> EventTable:
