@@ -38,6 +38,9 @@ RING = (
     "latest_and_nobody_else",
     "latest_gap",
     "same_second",
+    "own_transition_from_latest",
+    "own_transition_from_older",
+    "own_transition_soon",
 )
 """Features of the items in the user's ring."""
 

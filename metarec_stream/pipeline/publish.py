@@ -23,9 +23,10 @@ from metarec_stream.contract.task_codec import encode_task_block
 from metarec_stream.contract.transport import Output
 from metarec_stream.hashing import hash64
 from metarec_stream.pipeline.accept import Accepted
-from metarec_stream.pipeline.adapt import Adapted, Snapshots
+from metarec_stream.pipeline.adapt import Adapted
 from metarec_stream.pipeline.answer import WHY, Lists
 from metarec_stream.pipeline.observe import Observed
+from metarec_stream.pipeline.snapshots import Snapshots
 
 ARM = "default"
 """The one arm there is while nothing is explored."""

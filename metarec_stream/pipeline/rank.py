@@ -21,7 +21,7 @@ from metarec_stream.catalogue.neighbours import relate
 from metarec_stream.catalogue.popularity import count
 from metarec_stream.catalogue.soft_state import Soft
 from metarec_stream.compiled import compiled
-from metarec_stream.pipeline.adapt import Events, Snapshots, Trail
+from metarec_stream.pipeline.adapt import Events, Trail
 from metarec_stream.pipeline.answer import Lists, answer
 from metarec_stream.pipeline.feature_weights import (
     FeatureWeights,
@@ -46,6 +46,7 @@ from metarec_stream.pipeline.score import (
 )
 from metarec_stream.pipeline.scratch import Scratch, empty_scratch
 from metarec_stream.pipeline.seen import Seen
+from metarec_stream.pipeline.snapshots import Snapshots
 
 REJECTION = np.float32(6)
 """What an item loses of its score by a newest event of weight -1: 400 times less likely. Enough to

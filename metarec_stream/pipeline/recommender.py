@@ -33,7 +33,6 @@ from metarec_stream.pipeline.adapt import (
     Adapted,
     Events,
     adapt_events,
-    empty_snapshots,
     empty_steps,
     empty_trail,
     picked,
@@ -60,6 +59,7 @@ from metarec_stream.pipeline.results import BatchResult
 from metarec_stream.pipeline.sampling import answered_events, draw_seeds, sampled_events
 from metarec_stream.pipeline.seen import SeenItems, nothing_seen
 from metarec_stream.pipeline.slates import Slates, no_slates
+from metarec_stream.pipeline.snapshots import empty_snapshots
 from metarec_stream.pipeline.together import asked_then_applied, of_the_events
 from metarec_stream.state.row_store import RowStore
 from metarec_stream.state.users import Users

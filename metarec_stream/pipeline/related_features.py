@@ -9,9 +9,9 @@ import numpy as np
 from metarec_stream.catalogue.neighbours import COMPANIONS, WIDE_COMPANIONS, Relations
 from metarec_stream.catalogue.popularity import Popularity
 from metarec_stream.compiled import compiled
-from metarec_stream.pipeline.adapt import Snapshots
 from metarec_stream.pipeline.features import RELATED
 from metarec_stream.pipeline.scratch import Scratch
+from metarec_stream.pipeline.snapshots import Snapshots
 
 LOG_SLOPE = np.float32(math.log(2.0) * 2.0**-23)
 """Of the bits of a float: its logarithm as a straight line, see `score`."""

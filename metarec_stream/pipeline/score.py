@@ -21,8 +21,8 @@ from metarec_stream.catalogue.neighbours import Relations
 from metarec_stream.catalogue.popularity import NO_BUCKET, Popularity
 from metarec_stream.catalogue.settings import CONTEXT_SLOTS
 from metarec_stream.compiled import compiled
-from metarec_stream.pipeline.adapt import Snapshots
 from metarec_stream.pipeline.features import DENSE, POPULARITY_HALF_LIVES, RELATED, RING
+from metarec_stream.pipeline.own_transitions import KINDS
 from metarec_stream.pipeline.related_features import (
     LOG_SLOPE,
     THIRD,
@@ -31,6 +31,7 @@ from metarec_stream.pipeline.related_features import (
     touch_wide,
 )
 from metarec_stream.pipeline.scratch import Scratch
+from metarec_stream.pipeline.snapshots import Snapshots
 
 FLOOR = np.float32(-1e29)
 """Scores at or below this are no candidates'."""
@@ -182,6 +183,8 @@ def _touch_ring(snapshots: Snapshots, row: int, popularity: Popularity, scratch:
             x[14] = log_gap / 5.0
         if gap < 1.0:
             x[15] = 1.0
+        for kind in range(KINDS):
+            x[16 + kind] = math.log1p(snapshots.own_transitions[row, place, kind])
         for feature in range(_RELATED):
             scratch.related[feature, place] = 0.0
     return int(length)

@@ -10,8 +10,9 @@ from metarec_stream.section import Section
 class StateSettings(Section):
     """What is kept of each user."""
 
-    ring: int = Field(64, ge=4, le=1024)
-    """K: a user is their last K accepted interactions."""
+    ring: int = Field(256, ge=4, le=1024)
+    """K: a user is their last K accepted interactions; 33 bytes each, and room for K of them in
+    memory."""
     checkpoint_every_s: float = Field(5.0, gt=0, le=3_600)
     """Between two checkpoints of a partition: a takeover replays what came after the last one."""
     checkpoint_events: int = Field(50_000, ge=1)

@@ -18,11 +18,11 @@ from metarec_stream.errors import Degraded
 from metarec_stream.pipeline.adapt import (
     Events,
     adapt_events,
-    empty_snapshots,
     empty_steps,
     empty_trail,
     windows_of,
 )
+from metarec_stream.pipeline.snapshots import empty_snapshots
 from metarec_stream.state.rings import Rings, empty_rings
 
 WINDOW, RING, ITEMS, DAY_MS = 4, 6, 5, 86_400_000

@@ -12,7 +12,6 @@ from metarec_stream.catalogue.items import Items, make_known
 from metarec_stream.catalogue.neighbours import empty_relations, relate
 from metarec_stream.catalogue.popularity import NO_BUCKET, count, empty_popularity
 from metarec_stream.catalogue.soft_state import Soft
-from metarec_stream.pipeline.adapt import Snapshots, empty_snapshots
 from metarec_stream.pipeline.features import FEATURES, POPULARITY_HALF_LIVES, SITUATION
 from metarec_stream.pipeline.score import (
     clear_touched,
@@ -20,6 +19,7 @@ from metarec_stream.pipeline.score import (
     score_items,
 )
 from metarec_stream.pipeline.scratch import Scratch, empty_scratch
+from metarec_stream.pipeline.snapshots import Snapshots, empty_snapshots
 
 ITEMS, RING, DIMENSIONS, NOW_S = 30, 8, 6, 1_700_000_000
 OWNED = [3, 7, 11]
@@ -54,6 +54,7 @@ def snapshot_of_user() -> Snapshots:
     snapshots.times[0, : len(OWNED)] = [(NOW_S - gap) * 1_000 for gap in GAPS_S]
     snapshots.counts[0, : len(OWNED)] = [3, 1, 2]
     snapshots.length[0] = len(OWNED)
+    snapshots.own_transitions[0, 1] = [2, 1, 0]
     snapshots.buckets[0] = [2, NO_BUCKET, NO_BUCKET, NO_BUCKET]
     snapshots.situation[0] = np.linspace(0.2, 1.0, len(SITUATION))
     return snapshots
@@ -105,6 +106,10 @@ def test_features_say_what_their_names_say() -> None:
     assert feature(oldest, "recency_rank") == pytest.approx(-math.log(3) / 2)
     assert [feature(item, "latest") for item in OWNED] == [1, 0, 0]
     assert [feature(item, "third_latest") for item in OWNED] == [0, 0, 1]
+    after_latest = [feature(item, "own_transition_from_latest") for item in OWNED]
+    assert after_latest == pytest.approx([0, math.log(3), 0])
+    assert feature(OWNED[1], "own_transition_from_older") == pytest.approx(math.log(2))
+    assert feature(OWNED[1], "own_transition_soon") == 0
     long_ago = math.log1p(GAPS_S[2])
     assert feature(oldest, "gap") == pytest.approx(-long_ago / 5)
     assert feature(oldest, "gap_beyond_minute") == pytest.approx(-(long_ago - 4.1) / 3)
