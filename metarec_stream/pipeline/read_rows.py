@@ -59,8 +59,10 @@ class RowReader:
     def meet_rows(self, numbers: NDArray[np.int64]) -> None:
         """What these users had to do with may be recommended."""
         rings = self._users.rings
-        used = np.arange(rings.item.shape[1]) < rings.length[numbers, None]
-        self._meet(np.unique(rings.item[numbers][used]))
+        lengths = rings.length[numbers]
+        longest = int(lengths.max(initial=0))
+        used = np.arange(longest) < lengths[:, None]
+        self._meet(np.unique(rings.item[numbers, :longest][used]))
 
     def meet(self, read: Sequence[ReadRow]) -> None:
         """The same for users who are not in memory."""

@@ -87,7 +87,7 @@ def encode_rows(
     """The bytes of these rows of the rings, in order; `upto` [rows] is each user's own."""
     lengths = rings.length[rows]
     columns = _Columns(rings, rows, lengths)
-    numbers = rings.item[rows].tolist()
+    numbers = rings.item[rows, : columns.width].tolist()
     scalars = zip(
         lengths.tolist(), upto.tolist(), rings.time[rows, 0].tolist(),
         rings.accepted[rows].tolist(), rings.wanted[rows].tolist(), rings.repeats[rows].tolist(),
@@ -157,15 +157,18 @@ class _Columns:
     """The rings' columns of some rows as little-endian bytes, to be cut."""
 
     def __init__(self, rings: Rings, rows: NDArray[np.int64], lengths: NDArray[np.int32]) -> None:
-        self._ring = rings.item.shape[1]
-        used = np.arange(self._ring) < lengths[:, None]
-        value, context, event = rings.value[rows], rings.context[rows], rings.event[rows]
-        between = np.diff(-rings.time[rows], axis=1)
+        self.width = max(int(lengths.max(initial=0)), 1)
+        """Of the longest row: most rings are far from full."""
+        used = np.arange(self.width) < lengths[:, None]
+        value, context, event = (
+            column[rows, : self.width] for column in (rings.value, rings.context, rings.event)
+        )
+        between = np.diff(-rings.time[rows, : self.width], axis=1)
         self._wide = _any_of((between >= _NARROW_GAP) & used[:, 1:])
         self._valued = _any_of(~np.isnan(value) & used)
         self._in_context = _any_of((context != 0) & used)
         self._named = _any_of((event != 0) & used)
-        self._kind = rings.kind[rows].tobytes()
+        self._kind = rings.kind[rows, : self.width].tobytes()
         self._narrow_gap = between.astype("<u4").tobytes()
         self._wide_gap = between.astype("<u8").tobytes() if any(self._wide) else b""
         self._value = value.astype("<f8").tobytes()
@@ -177,7 +180,7 @@ class _Columns:
 
     def gaps(self, place: int, length: int) -> bytes:
         column, width = (self._wide_gap, 8) if self._wide[place] else (self._narrow_gap, 4)
-        start = place * (self._ring - 1) * width
+        start = place * (self.width - 1) * width
         return column[start : start + max(0, length - 1) * width]
 
     def values(self, place: int, length: int) -> bytes:
@@ -190,7 +193,7 @@ class _Columns:
         return self._cut(self._event, place, length, 8) if self._named[place] else b""
 
     def _cut(self, column: bytes, place: int, length: int, width: int) -> bytes:
-        start = place * self._ring * width
+        start = place * self.width * width
         return column[start : start + length * width]
 
 
