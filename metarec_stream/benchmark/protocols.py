@@ -64,8 +64,9 @@ MovieLens 100K, of the first 300,000 clicks of Globo, and of Online Retail. How 
 learned (window, step sizes, dropout, predictions of a step) was chosen among about ten variants on
 the last fifth of MovieLens 100K, with Online Retail and the first 120,000 clicks of Globo looked
 at. That the two newest items are told apart in co-occurrence was chosen with the planted change of
-taste, the last tenth of MovieLens 100K and Online Retail in view. Figures on all those are not free
-of these choices."""
+taste, the last tenth of MovieLens 100K and Online Retail in view; the length of the ring and a
+user's own transitions with the last half of Online Retail in view; the reaction to a drift on the
+synthetic stream. Figures on all those are not free of these choices."""
 """Said in the report: on which segments the default's settings were chosen."""
 
 _PUBLIC = "metarec_stream.evaluate.protocols.public_data"

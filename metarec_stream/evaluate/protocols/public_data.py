@@ -5,7 +5,7 @@ The seed is of what a protocol draws: negatives, the order of lines, who is held
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,18 +114,19 @@ def _ml100k(folder: Path) -> EventTable:
 
 
 def _ml100k_beforehand(folder: Path) -> Beforehand:
-    items = _read_text(folder / ML_100K_ITEMS)
-    users = _read_text(folder / ML_100K_USERS)
+    items = _read_text(folder / ML_100K_ITEMS, ("item", "title", "year", "genres"))
+    users = _read_text(folder / ML_100K_USERS, ("user", "age", "gender", "occupation", "zip"))
+    users = users.with_columns(pl.col("age").cast(pl.Int64, strict=False)).drop("zip")
     return beforehand_of(
         (
-            Item(item=item, title=title, tags=[year], categories=genres.split())
+            Item(item=item, title=title, tags=[year] if year else [], categories=genres.split())
             for item, title, year, genres in items.iter_rows()
         ),
         (
             UserProfile(
-                user=user, attributes={"age": int(age), "gender": gender, "occupation": occupation}
+                user=user, attributes={"age": age, "gender": gender, "occupation": occupation}
             )
-            for user, age, gender, occupation, _ in users.iter_rows()
+            for user, age, gender, occupation in users.iter_rows()
         ),
     )
 
@@ -158,12 +159,17 @@ def _read(path: Path) -> pl.DataFrame:
     return _opened(path, lambda: pl.read_parquet(path))
 
 
-def _read_text(path: Path) -> pl.DataFrame:
-    """A table of texts, its columns between tabs; a field may hold a quotation mark."""
-    return _opened(
-        path,
-        lambda: pl.read_csv(path, separator="\t", quote_char=None, infer_schema=False),
+def _read_text(path: Path, names: Sequence[str]) -> pl.DataFrame:
+    """A table of texts, its columns between tabs; a field may hold a quotation mark.
+
+    The columns are known by their order: names differ between copies of these files.
+    """
+    frame = _opened(
+        path, lambda: pl.read_csv(path, separator="\t", quote_char=None, infer_schema=False)
     )
+    if frame.width != len(names):
+        raise Fatal(f"{path}: has {frame.width} columns between tabs, not {', '.join(names)}")
+    return frame.rename(dict(zip(frame.columns, names, strict=True))).fill_null("")
 
 
 def _opened(path: Path, read: Callable[[], pl.DataFrame]) -> pl.DataFrame:
