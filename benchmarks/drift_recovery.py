@@ -16,11 +16,12 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metarec_stream.benchmark.plots import save_plot
 from metarec_stream.commands.progress import event_bar
 from metarec_stream.config import Settings
 from metarec_stream.datasets.synthetic import synthetic_stream
@@ -29,6 +30,9 @@ from metarec_stream.evaluate.metrics import ranks
 from metarec_stream.evaluate.prequential import Pace, replay_stream
 from metarec_stream.evaluate.protocol import Protocol
 from metarec_stream.evaluate.stream import stream_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 CHANGE, AFTER = 75_000, 9_000
 """Events before the change of taste, and those that are replayed after it."""
@@ -103,26 +107,19 @@ def summary(runs: dict[Reaction, list[Replayed]]) -> dict[str, object]:
     return found
 
 
-def draw(runs: dict[Reaction, list[Replayed]], path: Path) -> None:
+def draw(runs: dict[Reaction, list[Replayed]], axes: Axes) -> None:
     """The recovery of both: the mean over seeds, and the seeds thinly behind it."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context({"svg.hashsalt": "metarec", "svg.fonttype": "none", "font.size": 9}):
-        figure = Figure(figsize=(7, 3.6), layout="constrained")
-        axes = figure.add_subplot()
-        for reaction, colour in zip(REACTIONS, ("#1f77b4", "#b0b0b0"), strict=True):
-            curves = [run.smoothed() for run in runs[reaction]]
-            at, shown = curves[0][0], curves[0][0] >= -SHOWN_BEFORE
-            for _, curve in curves:
-                axes.plot(at[shown], curve[shown], color=colour, linewidth=0.5, alpha=0.5)
-            mean = np.mean([curve for _, curve in curves], axis=0)
-            axes.plot(at[shown], mean[shown], color=colour, label=f'on_drift = "{reaction}"')
-        axes.axvline(0, color="#404040", linestyle=":")
-        axes.set_xlabel(f"events since every user's taste changed ({SMOOTHED:,} events a point)")
-        axes.set_ylabel("MRR")
-        axes.legend(frameon=False, loc="lower right")
-        figure.savefig(path, format="svg", metadata={"Date": None})
+    for reaction, colour in zip(REACTIONS, ("#1f77b4", "#b0b0b0"), strict=True):
+        curves = [run.smoothed() for run in runs[reaction]]
+        at, shown = curves[0][0], curves[0][0] >= -SHOWN_BEFORE
+        for _, curve in curves:
+            axes.plot(at[shown], curve[shown], color=colour, linewidth=0.5, alpha=0.5)
+        mean = np.mean([curve for _, curve in curves], axis=0)
+        axes.plot(at[shown], mean[shown], color=colour, label=f'on_drift = "{reaction}"')
+    axes.axvline(0, color="#404040", linestyle=":")
+    axes.set_xlabel(f"events since every user's taste changed ({SMOOTHED:,} events a point)")
+    axes.set_ylabel("MRR")
+    axes.legend(frameon=False, loc="lower right")
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -139,7 +136,7 @@ def main(given: Sequence[str] | None = None) -> int:
     arguments.docs.mkdir(parents=True, exist_ok=True)
     text = json.dumps(found, indent=2) + "\n"
     (arguments.docs / "drift-recovery.json").write_text(text, encoding="utf-8")
-    draw(runs, arguments.docs / "drift-recovery.svg")
+    save_plot(arguments.docs / "drift-recovery.svg", lambda axes: draw(runs, axes))
     return 0
 
 

@@ -18,12 +18,13 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import psutil
 
 from benchmarks.service_run import own_settings, reached
+from metarec_stream.benchmark.plots import save_plot
 from metarec_stream.client.producer import InteractionProducer
 from metarec_stream.config import Settings
 from metarec_stream.contract.interaction import Interaction
@@ -33,6 +34,9 @@ from metarec_stream.demo.processes import Subcommand, Subcommands
 from metarec_stream.errors import Fatal
 from metarec_stream.kafka.embedded import EmbeddedBroker
 from metarec_stream.kafka.topics import ensure_topics
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 ITEMS = 5_000
 AHEAD = 20_000
@@ -105,17 +109,10 @@ def summary(looks: Sequence[Look], events: int) -> dict[str, object]:
     }
 
 
-def draw(looks: Sequence[Look], path: Path) -> None:
+def draw(looks: Sequence[Look], axes: Axes) -> None:
     """The curve of resident memory over events."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    mpl.rcParams["svg.hashsalt"] = "metarec"
-    figure = Figure(figsize=(7, 3), layout="constrained")
-    axes = figure.add_subplot()
     axes.plot([each.handled / 1e6 for each in looks[1:]], [each.resident_mb for each in looks[1:]])
     axes.set(xlabel="million events", ylabel="resident MB", ylim=(0, None))
-    figure.savefig(path, metadata={"Date": None})
 
 
 def main() -> None:
@@ -146,7 +143,7 @@ def main() -> None:
     found = {**asked, **summary(looks, arguments.events)}
     arguments.docs.mkdir(parents=True, exist_ok=True)
     (arguments.docs / "soak.json").write_text(json.dumps(found, indent=2) + "\n", "utf-8")
-    draw(looks, arguments.docs / "soak.svg")
+    save_plot(arguments.docs / "soak.svg", lambda axes: draw(looks, axes))
     print(json.dumps(found, indent=2))
 
 

@@ -29,16 +29,19 @@ def draw_plots(summary: ProtocolSummary, folder: Path) -> list[Path]:
     if not summary.models:
         return []
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = [_save(folder / f"{name}-scores.svg", lambda axes: _bars(axes, summary))]
+    drawn = [save_plot(folder / f"{name}-scores.svg", lambda axes: _bars(axes, summary))]
     if any(len(each.learning) > 1 for each in summary.models):
-        drawn.append(_save(folder / f"{name}-learning.svg", lambda axes: _learning(axes, summary)))
+        drawn.append(
+            save_plot(folder / f"{name}-learning.svg", lambda axes: _learning(axes, summary))
+        )
     if any(len(each.adaptation) > 1 for each in summary.models):
         path = folder / f"{name}-adaptation.svg"
-        drawn.append(_save(path, lambda axes: _adaptation(axes, summary)))
+        drawn.append(save_plot(path, lambda axes: _adaptation(axes, summary)))
     return drawn
 
 
-def _save(path: Path, draw: Callable[[Axes], None]) -> Path:
+def save_plot(path: Path, draw: Callable[[Axes], None]) -> Path:
+    """Draw on axes of the plots' size and look, and write them; the path."""
     # Takes a second to import, and only who draws has it installed.
     import matplotlib as mpl
     from matplotlib.figure import Figure
