@@ -85,11 +85,12 @@ def replay_stream(
     )
     see_to_kernels()
     replay.recommender.warm_up()
-    if protocol.candidates == "all":
+    all_at_once = protocol.candidates == "all"
+    if all_at_once:
         replay.recommender.announce(stream.item_ids)
         replay.recommender.apply_items(beforehand.items)
+    appearing = _Appearing(replay.recommender, () if all_at_once else beforehand.items)
     replay.recommender.apply_profiles(beforehand.profiles)
-    appearing = _Appearing(replay.recommender, beforehand.items)
     observed: list[Observations] = []
     started = time.perf_counter()
     frozen = protocol.first_frozen(len(stream))
