@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from metarec_stream.config import Settings
-from metarec_stream.contract.codec import decode_item, decode_profile
+from metarec_stream.contract.codec import decode_item, decode_profile, encode
 from metarec_stream.contract.item import Item
 from metarec_stream.contract.profile import UserProfile
 from metarec_stream.contract.transport import Record
@@ -42,7 +42,8 @@ def beforehand_of(items: Iterable[Item], profiles: Iterable[UserProfile] = ()) -
 
 
 def _message(topic: str, number: int, key: str, message: msgspec.Struct) -> MemoryRecord:
-    return MemoryRecord(topic, 0, number, 0, key.encode(), msgspec.json.encode(message))
+    value, headers = encode(message, "msgpack")
+    return MemoryRecord(topic, 0, number, 0, key.encode(), value, headers)
 
 
 def known_beforehand(items: Path | None, profiles: Path | None, settings: Settings) -> Beforehand:
