@@ -72,22 +72,23 @@ def globo_seen(folder: Path, seed: int) -> Trial:
 
 def online_retail(folder: Path, seed: int) -> Trial:
     """Online Retail, lines in their order."""
-    return retail.retail(_invoice_lines(folder))
+    return retail.retail(_invoice_lines(_known_customers(folder)))
 
 
 def online_retail_told(folder: Path, seed: int) -> Trial:
     """The same; the default is told what products are called, from their first sale on."""
-    return replace(online_retail(folder, seed), beforehand=_products(folder))
+    bought = _known_customers(folder)
+    return replace(retail.retail(_invoice_lines(bought)), beforehand=_products(bought))
 
 
 def online_retail_shuffled(folder: Path, seed: int) -> Trial:
     """Online Retail, the lines of each invoice shuffled."""
-    return retail.retail_shuffled(_invoice_lines(folder), seed)
+    return retail.retail_shuffled(_invoice_lines(_known_customers(folder)), seed)
 
 
 def online_retail_jodie(folder: Path, seed: int) -> Trial:
     """JODIE's protocol on Online Retail: its own files are not in the folder."""
-    return jodie(_invoice_lines(folder).table)
+    return jodie(_invoice_lines(_known_customers(folder)).table)
 
 
 def held_out_ml1m(folder: Path, seed: int) -> Trial:
@@ -131,8 +132,8 @@ def _ml100k_beforehand(folder: Path) -> Beforehand:
     )
 
 
-def _products(folder: Path) -> Beforehand:
-    first = _known_customers(folder).unique("item", keep="first", maintain_order=True)
+def _products(bought: pl.DataFrame) -> Beforehand:
+    first = bought.unique("item", keep="first", maintain_order=True)
     return beforehand_of(
         Item(item=item, title=description)
         for item, description in first.select("item", "description").iter_rows()
@@ -145,14 +146,13 @@ def _known_customers(folder: Path) -> pl.DataFrame:
     return kept.sort("ts", maintain_order=True)
 
 
-def _invoice_lines(folder: Path) -> retail.InvoiceLines:
-    kept = _known_customers(folder)
+def _invoice_lines(bought: pl.DataFrame) -> retail.InvoiceLines:
     table = EventTable(
-        kept["user"].cast(pl.String).to_list(),
-        kept["item"].to_list(),
-        kept["ts"].to_numpy() * 1_000,
+        bought["user"].cast(pl.String).to_list(),
+        bought["item"].to_list(),
+        bought["ts"].to_numpy() * 1_000,
     )
-    return retail.InvoiceLines(table, kept["invoice"].to_list())
+    return retail.InvoiceLines(table, bought["invoice"].to_list())
 
 
 def _read(path: Path) -> pl.DataFrame:
