@@ -61,7 +61,10 @@ def loss_of(version: MetaVersion) -> float:
 
 
 def test_recovery_from_a_planted_change_is_faster_with_the_reaction() -> None:
-    """Every live version after the drift was found is better than without, by 0.1 in the mean."""
+    """Every live version after the drift was found is better than without, by 0.1 in the mean.
+
+    The mean is over three seeds; of each, one version at least is better by as much.
+    """
     means = []
     for seed in range(3):
         reacted, when = after_the_change(seed, "react")
@@ -72,6 +75,7 @@ def test_recovery_from_a_planted_change_is_faster_with_the_reaction() -> None:
         assert reacted[:first] == noted[:first]
         gained = np.array(noted[first + 1 :]) - np.array(reacted[first + 1 :])
         assert (gained > 0).all()
+        assert gained.max() > 0.1
         means.append(gained.mean())
     assert np.mean(means) > 0.1
 
