@@ -18,6 +18,10 @@ COMPANIONS = 10
 """A wanted item is counted with so many of the user's latest distinct items, near ones more."""
 WIDE_COMPANIONS = 32
 """And with so many, all alike: what belongs together over a user's longer history."""
+RECENT_HALF_LIFE_EVENTS = 5_000.0
+"""Of the transitions that are counted a second time: what follows an item just now."""
+RECENT_NEIGHBOURS = 64
+"""Most followers of an item among those."""
 
 
 class Neighbours(NamedTuple):
@@ -39,10 +43,12 @@ class Relations(NamedTuple):
     transitions: Neighbours
     cooccurrence: Neighbours
     wide_cooccurrence: Neighbours
+    recent_transitions: Neighbours
+    """The same transitions, sooner forgotten."""
     scale: NDArray[np.float64]
-    """[1] what a count of now weighs."""
+    """[2] what a count of now weighs: among the recent transitions last, before it in the rest."""
     growth: NDArray[np.float64]
-    """[1] factor of `scale` an event."""
+    """[2] factors of `scale` an event."""
 
 
 def empty_neighbours(items: int, neighbours: int) -> Neighbours:
@@ -61,8 +67,9 @@ def empty_relations(items: int, neighbours: int, half_life_events: float) -> Rel
         transitions=empty_neighbours(items, neighbours),
         cooccurrence=empty_neighbours(items, neighbours),
         wide_cooccurrence=empty_neighbours(items, neighbours),
-        scale=np.ones(1),
-        growth=np.full(1, 2.0 ** (1.0 / half_life_events)),
+        recent_transitions=empty_neighbours(items, min(neighbours, RECENT_NEIGHBOURS)),
+        scale=np.ones(2),
+        growth=2.0 ** (1.0 / np.array([half_life_events, RECENT_HALF_LIFE_EVENTS])),
     )
 
 
@@ -96,16 +103,19 @@ def _rescale(neighbours: Neighbours, factor: np.float32) -> None:
 
 
 @compiled
-def _advance(relations: Relations) -> np.float32:
-    """What a count of now weighs, one event further."""
-    relations.scale[0] *= relations.growth[0]
+def _advance(relations: Relations) -> None:
+    """One event further: a count of now weighs more than those before it."""
+    for memory in range(relations.scale.shape[0]):
+        relations.scale[memory] *= relations.growth[memory]
     if relations.scale[0] > _RESCALE_AT:
         factor = np.float32(1.0 / relations.scale[0])
         _rescale(relations.transitions, factor)
         _rescale(relations.cooccurrence, factor)
         _rescale(relations.wide_cooccurrence, factor)
         relations.scale[0] = 1.0
-    return np.float32(relations.scale[0])
+    if relations.scale[1] > _RESCALE_AT:
+        _rescale(relations.recent_transitions, np.float32(1.0 / relations.scale[1]))
+        relations.scale[1] = 1.0
 
 
 @compiled
@@ -116,10 +126,12 @@ def relate(relations: Relations, recent: NDArray[np.int32], recent_count: int, i
     and with all, evenly. The item itself in `recent` is passed over; as the newest it ends the
     count.
     """
-    now = _advance(relations)
+    _advance(relations)
     if recent_count == 0 or recent[0] == item:
         return
+    now = np.float32(relations.scale[0])
     strengthen(relations.transitions, recent[0], item, now)
+    strengthen(relations.recent_transitions, recent[0], item, np.float32(relations.scale[1]))
     for lag in range(recent_count):
         other = recent[lag]
         if other == item:

@@ -44,6 +44,7 @@ def _grown_relations(relations: Relations, capacity: int) -> Relations:
         transitions=grown_rows(relations.transitions, capacity),
         cooccurrence=grown_rows(relations.cooccurrence, capacity),
         wide_cooccurrence=grown_rows(relations.wide_cooccurrence, capacity),
+        recent_transitions=grown_rows(relations.recent_transitions, capacity),
     )
 
 

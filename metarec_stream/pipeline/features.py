@@ -57,6 +57,8 @@ RELATED = (
     "wide_cooccurrence_mean",
     "cooccurrence_with_latest",
     "cooccurrence_with_second",
+    "recent_transition_from_latest",
+    "recent_transition_from_second",
 )
 """Features of the items that followed or accompanied those in the ring.
 

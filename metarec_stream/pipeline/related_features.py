@@ -82,6 +82,23 @@ def touch_related(
 
 
 @compiled
+def touch_recent(
+    snapshots: Snapshots, row: int, relations: Relations, touched: int, scratch: Scratch
+) -> int:
+    """What followed the two newest items just now."""
+    now = np.float32(1.0 / relations.scale[1])
+    transitions = relations.recent_transitions
+    for lag in range(min(snapshots.length[row], 2)):
+        item = snapshots.items[row, lag]
+        norm = now / (transitions.total[item] * now + np.float32(2))
+        for entry in range(transitions.length[item]):
+            place = _place_of(transitions.item[item, entry], touched, scratch)
+            touched = max(touched, place + 1)
+            scratch.related[12 + lag, place] = transitions.weight[item, entry] * norm
+    return touched
+
+
+@compiled
 def touch_wide(
     snapshots: Snapshots,
     row: int,
@@ -115,7 +132,7 @@ def squash_related(touched: int, owned: int, scratch: Scratch) -> None:
     for feature in range(_RELATED):
         gain = np.float32(100)
         scale = LOG_SLOPE * THIRD
-        if feature < 3:
+        if feature < 3 or feature >= 12:
             gain = np.float32(200)
         elif feature == 3:
             gain = np.float32(1)

@@ -27,6 +27,7 @@ from metarec_stream.pipeline.related_features import (
     LOG_SLOPE,
     THIRD,
     squash_related,
+    touch_recent,
     touch_related,
     touch_wide,
 )
@@ -266,6 +267,7 @@ def score_items(
     _add_contexts(popularity, count, scratch)
     owned = _touch_ring(snapshots, row, popularity, scratch)
     touched = touch_related(snapshots, row, popularity, relations, owned, scratch)
+    touched = touch_recent(snapshots, row, relations, touched, scratch)
     touched = touch_wide(snapshots, row, popularity, relations, touched, scratch)
     squash_related(touched, owned, scratch)
     _add_touched(touched, owned, count, scratch)

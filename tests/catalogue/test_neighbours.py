@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metarec_stream.catalogue.neighbours import Neighbours, empty_relations, relate
+from metarec_stream.catalogue.neighbours import (
+    RECENT_HALF_LIFE_EVENTS,
+    Neighbours,
+    empty_relations,
+    relate,
+)
 
 
 def weights_of(neighbours: Neighbours, item: int, scale: float) -> dict[int, float]:
@@ -53,3 +58,16 @@ def test_rescaling_changes_no_weight() -> None:
     scale = float(relations.scale[0])
     assert scale < 1e13
     assert weights_of(relations.transitions, 0, scale)[1] == pytest.approx(2.0, rel=1e-3)
+
+
+def test_recent_transitions_are_forgotten_sooner() -> None:
+    """They halve in their own half-life, through a rescaling too, while the others stay."""
+    relations = empty_relations(3, 2, 1e9)
+    relations.scale[1] = 0.9e12
+    relate(relations, np.array([0], np.int32), 1, 1)
+    for _ in range(int(RECENT_HALF_LIFE_EVENTS)):
+        relate(relations, np.array([0], np.int32), 0, 2)
+    lasting, recent = relations.transitions, relations.recent_transitions
+    assert weights_of(lasting, 0, float(relations.scale[0])) == {1: pytest.approx(1, rel=1e-4)}
+    assert relations.scale[1] < 1e12
+    assert weights_of(recent, 0, float(relations.scale[1])) == {1: pytest.approx(0.5, rel=1e-3)}

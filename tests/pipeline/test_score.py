@@ -151,3 +151,23 @@ def test_what_goes_with_the_newest_items_is_told_apart() -> None:
     for name, sums in expected.items():
         told = x[:, FEATURES.index(name)]
         np.testing.assert_allclose(told, np.log1p(100 * sums) / 3, atol=0.03)
+
+
+def test_what_follows_just_now_is_told_apart() -> None:
+    """By hand: the shares of what followed the two newest items, sooner forgotten."""
+    soft = soft_state()
+    for _ in range(3):
+        relate(soft.relations, np.array([OWNED[0]], np.int32), 1, 20)
+    relate(soft.relations, np.array([OWNED[1]], np.int32), 1, 21)
+    theta = np.zeros((len(FEATURES), len(SITUATION)), np.float32)
+    _, x, _, _ = scored(soft, snapshot_of_user(), theta)
+    recent, now = soft.relations.recent_transitions, soft.relations.scale[1]
+    names = ("recent_transition_from_latest", "recent_transition_from_second")
+    for item, name in zip(OWNED, names, strict=False):
+        used = recent.length[item]
+        share = np.zeros(ITEMS)
+        share[recent.item[item, :used]] = recent.weight[item, :used] / now
+        share /= recent.total[item] / now + 2
+        told = x[:, FEATURES.index(name)]
+        np.testing.assert_allclose(told, np.log1p(200 * share) / 3, atol=0.03)
+        assert share.any()
