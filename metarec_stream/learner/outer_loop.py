@@ -34,8 +34,9 @@ _ADAM_DECAYS = (0.9, 0.99)
 _ADAM_EPSILON = 1e-6
 """Well above rounding: a parameter that the loss does not depend on must not follow its noise."""
 _ADAGRAD_EPSILON = 1e-7
-_TIME_SCALE_RATE = 5.0
-"""The time scales are logarithms of seconds and have further to go than the other weights."""
+_STEP_DECAY_RATE, _TIME_SCALE_RATE = 15.0, 5.0
+"""Decays are logits, and time scales logarithms of seconds: both have further to go than the other
+weights, and after a change of taste they are what has to move first."""
 _CHOICE_HALF_LIFE = 8_192.0
 """Events after which what they told of a parameter chosen from a few values counts half."""
 
@@ -96,7 +97,8 @@ class OuterLoop:
         trained = self._trained()
         self._parent = {name: tensor.detach().clone() for name, tensor in trained.items()}
         rates = {
-            **dict.fromkeys(("taste", "theta"), self._settings.features_rate),
+            **dict.fromkeys(("taste", "theta", "agreement"), self._settings.features_rate),
+            "step_decay": self._settings.weights_rate * _STEP_DECAY_RATE,
             "log_time_scale": self._settings.weights_rate * _TIME_SCALE_RATE,
             "feature_step": self._settings.feature_step_rate,
             "feature_keep": self._settings.feature_step_rate,

@@ -32,6 +32,7 @@ ADAPTER = ValueSum(SETTINGS, ("popularity_500", "popularity_5000", "in_ring",
 WEIGHTS = np.array([1.0, -1.0], np.float32)
 NUMBERS = {f"i{number}": number for number in range(ITEMS)}
 START = np.random.default_rng(3).normal(size=(ITEMS, 6)).astype(np.float32)
+AGREEMENT = np.random.default_rng(4).normal(size=(3, 3)).astype(np.float32)
 
 streams = st.lists(
     st.tuples(st.integers(0, ITEMS - 1), st.integers(0, 1), st.integers(-DAY_MS, 2 * DAY_MS)),
@@ -75,11 +76,17 @@ def no_fast_weights() -> FastWeights:
     )
 
 
+def slow_weights() -> ValueSumWeights:
+    """Version 0's, with sums that are believed by how they agree."""
+    slow = ADAPTER.slow_weights(ADAPTER.version_zero(), NUMBERS, START)
+    return slow._replace(agreement=AGREEMENT)
+
+
 def query_by_the_book(rings: Rings, now: int) -> NDArray[np.float64]:
     """The query as `parameters` defines it, summed over the window in plain numpy."""
     given = {name: array.astype(float) for name, array in ADAPTER.version_zero().parameters.items()}
     items, times, lengths = windows_of(rings, np.zeros(1, np.int64), WEIGHTS, WINDOW)
-    mixed = given["start"].copy()
+    sums = np.zeros((3, 6))
     for scale in range(3):
         total, weights = np.zeros(6), 0.0
         step = 1 / (1 + np.exp(-given["step_decay"][scale]))
@@ -88,7 +95,11 @@ def query_by_the_book(rings: Rings, now: int) -> NDArray[np.float64]:
             weight = step**place * np.exp(-age)
             total += weight * START[items[0, place]]
             weights += weight
-        mixed += (total / np.sqrt(1 + weights)) @ given["mixing"][scale]
+        sums[scale] = total / np.sqrt(1 + weights)
+    units = sums / np.sqrt((sums**2).sum(1, keepdims=True) + 1e-8)
+    cosines = np.array([units[0] @ units[1], units[0] @ units[2], units[1] @ units[2]])
+    believed = sums * (2 / (1 + np.exp(-AGREEMENT @ cosines)))[:, None]
+    mixed = given["start"] + np.einsum("hd,hde->e", believed, given["mixing"])
     spread = np.sqrt(((mixed - mixed.mean()) ** 2).mean() + 1e-5)
     return np.asarray(given["gain"] * (mixed - mixed.mean()) / spread)
 
@@ -98,7 +109,7 @@ def test_following_events_equals_summing_the_window_anew(
     stream: list[tuple[int, int, int]],
 ) -> None:
     """In order, late, repeated and unwanted events: the moved sums stay those of the ring."""
-    slow = ADAPTER.slow_weights(ADAPTER.version_zero(), NUMBERS, START)
+    slow = slow_weights()
     rings, fast = empty_rings(1, RING), no_fast_weights()
     queries, moments = followed(slow, events_of(stream), rings, fast)
     expected = query_by_the_book(rings, int(moments[-1]))
@@ -117,7 +128,7 @@ def test_what_leaves_the_window_leaves_the_sums(seed: int) -> None:
     """A long run of new items in order: the sums are those of the last few alone."""
     draw = np.random.default_rng(seed)
     stream = [(number % ITEMS, 0, int(draw.integers(60_000))) for number in range(60)]
-    slow = ADAPTER.slow_weights(ADAPTER.version_zero(), NUMBERS, START)
+    slow = slow_weights()
     rings, fast = empty_rings(1, RING), no_fast_weights()
     queries, moments = followed(slow, events_of(stream), rings, fast)
     np.testing.assert_allclose(queries[-1], query_by_the_book(rings, int(moments[-1])), atol=2e-3)
@@ -126,7 +137,7 @@ def test_what_leaves_the_window_leaves_the_sums(seed: int) -> None:
 @given(streams, st.integers(0, 25))
 def test_following_does_not_depend_on_batches(stream: list[tuple[int, int, int]], cut: int) -> None:
     """One batch or two: the same queries, bit for bit."""
-    slow = ADAPTER.slow_weights(ADAPTER.version_zero(), NUMBERS, START)
+    slow = slow_weights()
     events = events_of(stream)
     whole, _ = followed(slow, events, empty_rings(1, RING), no_fast_weights())
     rings, fast = empty_rings(1, RING), no_fast_weights()
@@ -134,6 +145,26 @@ def test_following_does_not_depend_on_batches(stream: list[tuple[int, int, int]]
     parts = [Events._make(column[piece] for column in events) for piece in both]
     queries = [followed(slow, part, rings, fast)[0] for part in parts if len(part.user)]
     np.testing.assert_array_equal(np.concatenate(queries), whole)
+
+
+def test_a_new_taste_can_be_believed_at_once() -> None:
+    """Where the newest item points away from all others, the sum over all may count for nothing."""
+    start = np.zeros((ITEMS, 6), np.float32)
+    start[0, 0], start[1, 0] = 1.0, -1.0
+    slow = ADAPTER.slow_weights(ADAPTER.version_zero(), NUMBERS, start)
+    pair_of_first_and_last = 1
+    agreement = np.zeros((3, 3), np.float32)
+    agreement[2, pair_of_first_and_last] = 20.0
+    same, moved = [(0, 0, 1_000)] * 2, [(0, 0, 1_000), (2, 0, 1_000), (0, 0, 1_000), (1, 0, 1_000)]
+
+    def first_axis(stream: list[tuple[int, int, int]], agreement: NDArray[np.float32]) -> float:
+        weights = slow._replace(agreement=agreement)
+        queries, _ = followed(weights, events_of(stream), empty_rings(1, RING), no_fast_weights())
+        return float(queries[-1, 0])
+
+    never = np.zeros((3, 3), np.float32)
+    assert first_axis(moved, agreement) < first_axis(moved, never)
+    assert first_axis(same, agreement) > 0
 
 
 def test_known_items_take_the_version_s_rows_and_others_their_start() -> None:

@@ -66,6 +66,7 @@ def parameters(seed: int = 0) -> dict[str, Tensor]:
         "start": normal(D),
         "gain": 1 + 0.2 * normal(D),
         "step_decay": normal(H),
+        "agreement": normal(H, math.comb(H, 2)),
         "log_time_scale": 4 + normal(H),
         "taste": normal(1),
         "theta": normal(F, C),
@@ -124,6 +125,7 @@ def test_a_query_computed_by_hand() -> None:
         "start": torch.tensor([0.5, -0.5], dtype=torch.float64),
         "gain": torch.tensor([2.0, 1.0], dtype=torch.float64),
         "step_decay": torch.tensor([0.0], dtype=torch.float64),
+        "agreement": torch.zeros(1, 0, dtype=torch.float64),
         "log_time_scale": torch.tensor([math.log(100.0)], dtype=torch.float64),
     }
     # Below LEAST_WEIGHT: the third adds nothing to Z, and still counts in the sum of weights.

@@ -86,6 +86,7 @@ class ValueSum:
             start=np.ascontiguousarray(given["start"]),
             gain=np.ascontiguousarray(given["gain"]),
             step=1.0 / (1.0 + np.exp(-given["step_decay"].astype(np.float64))),
+            agreement=np.ascontiguousarray(given["agreement"]),
             rate=np.exp(-given["log_time_scale"].astype(np.float64)) / 1000.0,
             theta=np.ascontiguousarray(given["theta"]),
             feature_step=np.exp(given["feature_step"]),

@@ -23,7 +23,7 @@ from metarec_stream.adapters.protocol import (
     Reranker,
     Steps,
 )
-from metarec_stream.adapters.value_sum.parameters import LAYER_NORM_EPSILON
+from metarec_stream.adapters.value_sum.parameters import AGREEMENT_EPSILON, LAYER_NORM_EPSILON
 from metarec_stream.compiled import compiled
 
 
@@ -44,6 +44,8 @@ class ValueSumWeights(NamedTuple):
     """[d]."""
     step: NDArray[np.float64]
     """[H] σ(step_decay): what a further item back weighs less by."""
+    agreement: NDArray[np.float32]
+    """[H, pairs of sums]."""
     rate: NDArray[np.float64]
     """[H] 1 / time scale, per millisecond."""
     theta: NDArray[np.float32]
@@ -126,6 +128,36 @@ def rebuild(
 
 
 @compiled
+def _gates(
+    slow: ValueSumWeights, values: NDArray[np.float32], factors: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """How far each of the sums, values times factors [H], is believed [H], by how they agree."""
+    scales, dimensions, _ = slow.mixing.shape
+    sums = values[: scales * dimensions].reshape((scales, dimensions))
+    unit = np.zeros(scales, np.float32)
+    for scale in range(scales):
+        square = np.float32(0)
+        for axis in range(dimensions):
+            square += sums[scale, axis] * sums[scale, axis]
+        factor = factors[scale]
+        unit[scale] = factor / math.sqrt(square * factor * factor + AGREEMENT_EPSILON)
+    told = np.zeros(scales, np.float32)
+    pair = 0
+    for first in range(scales):
+        for second in range(first + 1, scales):
+            product = np.float32(0)
+            for axis in range(dimensions):
+                product += sums[first, axis] * sums[second, axis]
+            cosine = product * unit[first] * unit[second]
+            for scale in range(scales):
+                told[scale] += slow.agreement[scale, pair] * cosine
+            pair += 1
+    for scale in range(scales):
+        told[scale] = 2.0 / (1.0 + math.exp(-told[scale]))
+    return told
+
+
+@compiled
 def query(
     slow: ValueSumWeights,
     fast: FastWeights,
@@ -142,10 +174,14 @@ def query(
     values = fast.values[user]
     for axis in range(dimensions):
         mixed[axis] = slow.start[axis] + result[axis]
+    factors = np.zeros(scales, np.float32)
     for scale in range(scales):
         decay = _decay(slow, scale, now - fast.time[user])
         total = values[scales * dimensions + scale] * decay
-        factor = np.float32(decay / math.sqrt(1.0 + total))
+        factors[scale] = decay / math.sqrt(1.0 + total)
+    believed = _gates(slow, values, factors)
+    for scale in range(scales):
+        factor = factors[scale] * believed[scale]
         for source in range(dimensions):
             part = values[scale * dimensions + source] * factor
             for axis in range(dimensions):

@@ -1,13 +1,18 @@
 """The slow weights of the value-sum adapter: names, shapes, and version 0.
 
-q = gain ⊙ LayerNorm(start + Σ_h (Z_h / √(1 + Σ_l w_hl)) W_h),
+q = gain ⊙ LayerNorm(start + Σ_h g_h (Z_h / √(1 + Σ_l w_hl)) W_h),
 Z_h = Σ_l w_hl V_l,  w_hl = σ(step_decay_h)^l · exp(−Δt_l / exp(log_time_scale_h)),
+g_h = 2σ(Σ_{a<b} agreement_hab · cos(Z_a, Z_b)),
 score = q·E_i + b_i + ω·(q·V_i + p_i) + Σ_f x_f(i)·(θ_f·c + δ_f), plus, for the strongest
 candidates, share · rerank(x(i), score, c), a network of two hidden layers. V_i, E_i, b_i and p_i
 are the item's own rows (of an item that no version knows: its id's hash, by which nothing is found,
 and 0) plus the means of its tokens' content rows; to start is added the mean of profile_start over
 the tokens of the user's profile. δ are the user's own weights of the features: after each event
 δ_f ← clip(ρ_f δ_f − α_f g_f), g the gradient of that event's loss.
+
+A sum over a user's newest items that points elsewhere than the sum over all of them tells of a
+change of taste: g, the gates, say which of the sums is believed then, as the gates of recurrent
+networks do (Cho et al. 2014), and learn it across users.
 
 What an item adds to its users' fast weights is also what it is found by: V stands on both sides, as
 input and output vectors of sequence models do (tied weights: Hidasi and Karatzoglou 2018). V and p
@@ -24,6 +29,7 @@ the score leaves over, and ω how far the former is to be believed.
 | start | [d] | q0 |
 | gain | [d] | gain |
 | step_decay | [H] | logits |
+| agreement | [H, H(H - 1) / 2] | by pair of sums: (1, 2), (1, 3), ..., (2, 3), ... |
 | log_time_scale | [H] | log seconds |
 | taste | [1] | ω |
 | theta | [F, C] | θ |
@@ -64,6 +70,8 @@ PROFILE = "profile_start"
 TOKEN_TABLES = (*CONTENT.values(), PROFILE)
 """One row per token, as far as tokens were met: none in version 0."""
 LAYER_NORM_EPSILON = 1e-5
+AGREEMENT_EPSILON = 1e-8
+"""Added to the squared norms of the sums whose cosines are taken."""
 LEAST_WEIGHT = 1e-5
 """Weights w_hl below this add nothing to Z_h (they still count in Σ_l w_hl)."""
 
@@ -133,6 +141,7 @@ def version_zero(
             "start": np.zeros(dimensions, np.float32),
             "gain": np.ones(dimensions, np.float32),
             "step_decay": np.array(_STEP_DECAYS, np.float32)[pick],
+            "agreement": np.zeros((time_scales, math.comb(time_scales, 2)), np.float32),
             "log_time_scale": np.log(np.array(_TIME_SCALES_S, np.float32))[pick],
             "taste": np.zeros(1, np.float32),
             "theta": theta,

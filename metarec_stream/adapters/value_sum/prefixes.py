@@ -19,7 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from metarec_stream.adapters.value_sum.parameters import LAYER_NORM_EPSILON, LEAST_WEIGHT
+from metarec_stream.adapters.value_sum.parameters import (
+    AGREEMENT_EPSILON,
+    LAYER_NORM_EPSILON,
+    LEAST_WEIGHT,
+)
 
 Parameters = dict[str, Tensor]
 
@@ -80,7 +84,18 @@ def weighted_sums(
     weights = torch.exp(log_step * lag - rate * elapsed[:, None]) * heard[:, None]
     loud = torch.where(weights > LEAST_WEIGHT, weights, 0.0)
     sums = (loud @ values[:, None]) * torch.rsqrt(1.0 + weights.sum(-1, keepdim=True))
-    return sums.transpose(1, 2).flatten(2) @ parameters["mixing"].flatten(0, 1)
+    sums = sums.transpose(1, 2)
+    believed = sums * gates(parameters, sums)[..., None]
+    return believed.flatten(2) @ parameters["mixing"].flatten(0, 1)
+
+
+def gates(parameters: Parameters, sums: Tensor) -> Tensor:
+    """How far each of the sums [n, T, H, d] is believed, by how they agree: [n, T, H]."""
+    unit = sums * torch.rsqrt(sums.square().sum(-1, keepdim=True) + AGREEMENT_EPSILON)
+    scales = sums.shape[2]
+    first, second = torch.triu_indices(scales, scales, 1, device=sums.device)
+    cosines = (unit @ unit.transpose(-1, -2))[:, :, first, second]
+    return 2.0 * torch.sigmoid(cosines @ parameters["agreement"].T)
 
 
 def normalised(parameters: Parameters, before: Tensor) -> Tensor:
