@@ -17,7 +17,7 @@ from metarec_stream.adapters.value_sum.parameters import CONTENT, PROFILE, TABLE
 from metarec_stream.adapters.value_sum.prefixes import (
     Prefixes,
     dropped_out,
-    prediction_weight,
+    prediction_weights,
     shared_rows,
     spread_events,
 )
@@ -74,10 +74,10 @@ class StepInputs:
         in_use = {name: on_device(numbers, device).long() for name, numbers in rows.items()}
         return Inputs(tasks, in_use, share, placed)
 
-    def prefixes(self, inputs: Inputs, dimensions: int) -> tuple[Prefixes, float]:
+    def prefixes(self, inputs: Inputs, dimensions: int, half_life: float) -> tuple[Prefixes, float]:
         """This process's part of `learn.prefix_events` events' prefixes, and the weight of all.
 
-        dimensions: d, of the value vectors.
+        dimensions: d, of the value vectors; half_life: as for `prediction_weights`.
         """
         placed, share = inputs.placed, inputs.share
         chosen = spread_events(len(placed["weights"]), self._settings.prefix_events)
@@ -86,11 +86,11 @@ class StepInputs:
         arrays: Arrays = {
             "items": items,
             "times": np.pad(placed["gaps"][chosen], ((0, 0), (1, 0))),
-            "weights": placed["weights"][chosen],
+            "weights": prediction_weights(items, placed["weights"][chosen], half_life),
             "profile_tokens": placed["profile_tokens"][chosen],
             **self._kept(placed["users"][chosen], items, dimensions),
         }
-        total = prediction_weight(items, arrays["weights"])
+        total = float(arrays["weights"].sum(dtype=np.float64))
         compete = self._settings.shared_candidates
         shared = shared_rows(items, len(inputs.rows["value"]), compete)
         here = (chosen >= share.start) & (chosen < share.stop)

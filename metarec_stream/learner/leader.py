@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from typing import Literal
@@ -31,6 +32,7 @@ class _Order(msgspec.Struct, frozen=True, kw_only=True):
     items: list[str] = []
     arrays: bytes = b""
     """As safetensors."""
+    prefix_half_life: float = math.inf
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -64,9 +66,9 @@ class Leader:
         self._tell("judge", arrays=events.arrays())
         return self.replica.judge(events)
 
-    def step(self, events: TaskEvents) -> Losses | None:
-        self._tell("step", arrays=events.arrays())
-        return self.replica.step(events)
+    def step(self, events: TaskEvents, prefix_half_life: float = math.inf) -> Losses | None:
+        self._tell("step", arrays=events.arrays(), prefix_half_life=prefix_half_life)
+        return self.replica.step(events, prefix_half_life)
 
     def roll_back(self) -> None:
         self._tell("roll_back")
@@ -92,6 +94,7 @@ class Leader:
         items: list[str] | None = None,
         arrays: Arrays | None = None,
         settings: LearnSettings | None = None,
+        prefix_half_life: float = math.inf,
     ) -> None:
         if self._processes.place.size == 1:
             return
@@ -100,6 +103,7 @@ class Leader:
             "items": items or [],
             "arrays": save_tensors({k: np.ascontiguousarray(v) for k, v in (arrays or {}).items()}),
             "settings": "" if settings is None else settings.model_dump_json(),
+            "prefix_half_life": prefix_half_life,
         }
         self._processes.broadcast(_encoder.encode(order))
 
@@ -129,7 +133,7 @@ def _do(order: _Order, replica: Replica, processes: Processes, stop: threading.E
         case "judge":
             replica.judge(TaskEvents(**load_tensors(order.arrays)))
         case "step":
-            replica.step(TaskEvents(**load_tensors(order.arrays)))
+            replica.step(TaskEvents(**load_tensors(order.arrays)), order.prefix_half_life)
         case "roll_back":
             replica.roll_back()
         case "anchor_here":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 
@@ -280,7 +281,7 @@ class Learner:
     def _step(self, fresh: TaskEvents) -> NDArray[np.float32] | None:
         """One outer step; the loss of the fresh events before it, None if it was not applied."""
         started = time.perf_counter()
-        each = self._leader.step(self._with_replay(fresh))
+        each = self._leader.step(self._with_replay(fresh), self._prefix_half_life())
         self._step_seconds = time.perf_counter() - started
         self._metrics.step_seconds.observe(self._step_seconds)
         return None if each is None else each[: len(fresh)]
@@ -298,6 +299,9 @@ class Learner:
         if self.reacting:
             return self._settings.drift_steps or 2 * self._settings.steps
         return self._settings.steps
+
+    def _prefix_half_life(self) -> float:
+        return self._settings.drift_half_life if self.reacting else math.inf
 
     def _follow(self, verdict: Verdict, now_ms: int) -> MetaVersion | None:
         if verdict.outcome == "held":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -182,10 +183,13 @@ class OuterLoop:
         losses.mul_(0.5 ** (events / _CHOICE_HALF_LIFE)).add_(told)
         self._candidate.small[name].fill_(values[int(losses.argmin())])
 
-    def step(self, events: TaskEvents) -> NDArray[np.float32] | None:
+    def step(
+        self, events: TaskEvents, prefix_half_life: float = math.inf
+    ) -> NDArray[np.float32] | None:
         """Move the candidate one step; the loss of each event before it.
 
-        None if loss or gradient is not finite: then nothing has moved.
+        prefix_half_life: places back in a window after which a prediction counts half. None if
+        loss or gradient is not finite: then nothing has moved.
         """
         inputs = self._inputs.of(self._candidate, events)
         rows = inputs.rows
@@ -194,7 +198,7 @@ class OuterLoop:
             parameters[name].requires_grad_()
         with self._processes.matrix_products():
             minimised, mine = training_losses(parameters, inputs.tasks)
-            taste = self._taste_loss(parameters, inputs)
+            taste = self._taste_loss(parameters, inputs, prefix_half_life)
         weight = on_device(events.weights, mine.device).sum()
         penalty = self._penalty(parameters) / self._processes.place.size
         objective = outer_loss(minimised, inputs.tasks.weights, weight) + taste + penalty
@@ -213,9 +217,11 @@ class OuterLoop:
         self._move(rows, dict(zip(moving, summed[1:], strict=True)))
         return each.cpu().numpy()
 
-    def _taste_loss(self, parameters: dict[str, Tensor], inputs: Inputs) -> Tensor:
+    def _taste_loss(
+        self, parameters: dict[str, Tensor], inputs: Inputs, half_life: float
+    ) -> Tensor:
         """The mean loss of the predictions from prefixes, or this process's part of it."""
-        prefixes, weight = self._inputs.prefixes(inputs, len(parameters["start"]))
+        prefixes, weight = self._inputs.prefixes(inputs, len(parameters["start"]), half_life)
         served = item_tables(parameters, inputs.tasks)
         start = with_tokens(parameters["start"], parameters.get(PROFILE), prefixes.profile_tokens)
         return prefix_loss(served, prefixes, start) / max(weight, 1.0)

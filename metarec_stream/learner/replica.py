@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -57,9 +58,9 @@ class Replica:
         """The anchor's loss of each event."""
         return self._loop.judge(self.anchor, events)
 
-    def step(self, events: TaskEvents) -> Losses | None:
+    def step(self, events: TaskEvents, prefix_half_life: float = math.inf) -> Losses | None:
         """Move the candidate; the loss of each event before it, None if it could not move."""
-        return self._loop.step(events)
+        return self._loop.step(events, prefix_half_life)
 
     def roll_back(self) -> None:
         """The candidate begins again from the anchor."""

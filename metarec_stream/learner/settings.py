@@ -48,6 +48,9 @@ class LearnSettings(Section):
     published at the next decision."""
     drift_steps: int | None = Field(None, ge=1, le=256)
     """Outer steps on each of them; absent: twice `learn.steps`."""
+    drift_half_life: float = Field(8.0, gt=0.0)
+    """Places back in a window after which, in these blocks, predicting an item from the older ones
+    counts half: what was wanted before the change tells little of what is wanted after it."""
     prefix_events: int = Field(32, ge=0, le=65_536)
     """Events of an outer step, fresh and replayed alike, of whose windows every item is predicted
     from the older ones; 0 leaves taste as it was at the beginning."""

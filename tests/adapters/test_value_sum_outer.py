@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -38,6 +39,7 @@ from metarec_stream.adapters.value_sum.parameters import (
 from metarec_stream.adapters.value_sum.prefixes import (
     Prefixes,
     dropped_out,
+    prediction_weights,
     prefix_loss,
     shared_rows,
 )
@@ -314,7 +316,7 @@ def prefixes() -> Prefixes:
     return Prefixes(
         items=torch.cat([events.candidates[:, :1], events.window], 1),
         times=torch.nn.functional.pad(events.gaps, (1, 0)),
-        weights=events.weights,
+        weights=events.weights[:, None].expand(N, L),
         profile_tokens=events.profile_tokens,
         kept_values=torch.ones(N, L + 1, D, dtype=torch.float64),
         kept_queries=torch.ones(N, L, D, dtype=torch.float64),
@@ -367,6 +369,8 @@ def test_every_item_of_a_window_is_predicted_by_the_older_ones() -> None:
     """The loss at all prefixes is the sum of what windows cut off at each item would lose."""
     slow, given = parameters(), prefixes()
     slow = {name: kept for name, kept in slow.items() if name not in TOKEN_TABLES}
+    weights = torch.rand(N, L, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    given = replace(given, weights=weights)
     expected = torch.zeros((), dtype=torch.float64)
     for event in range(N):
         for place in range(L):
@@ -377,8 +381,18 @@ def test_every_item_of_a_window_is_predicted_by_the_older_ones() -> None:
             gaps = given.times[event : event + 1, place + 1 :] - given.times[event, place]
             found = queries(slow, older, gaps) @ slow["value"].T + slow["prior"]
             loss = torch.logsumexp(found, 1) - found[:, target]
-            expected = expected + given.weights[event] * loss[0]
+            expected = expected + given.weights[event, place] * loss[0]
     torch.testing.assert_close(prefix_loss(slow, given, slow["start"]), expected)
+
+
+def test_newer_predictions_count_more_where_asked() -> None:
+    """A half-life of 2 places by hand; padding counts nothing; and all alike at infinity."""
+    items = np.array([[4, 3, 2, 1, 0], [4, 3, -1, -1, -1]], np.int32)
+    events = np.array([1.0, 0.5], np.float32)
+    alike = [[1, 1, 1, 1], [0.5, 0.5, 0, 0]]
+    np.testing.assert_array_equal(prediction_weights(items, events, math.inf), alike)
+    fading = np.array(alike) * [1, 0.5**0.5, 0.5, 0.5**1.5]
+    np.testing.assert_allclose(prediction_weights(items, events, 2.0), fading, rtol=1e-6)
 
 
 def test_what_competes_is_bounded_and_holds_what_is_predicted() -> None:

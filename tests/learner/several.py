@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import signal
@@ -13,6 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from safetensors.numpy import save_file
 
 from metarec_stream.adapters.value_sum.parameters import NAME
@@ -25,6 +27,7 @@ from metarec_stream.learner.place import place_of
 from metarec_stream.learner.processes import Processes
 from metarec_stream.learner.replica import Losses, Replica
 from metarec_stream.learner.settings import LearnSettings
+from metarec_stream.learner.snapshot import Snapshot, beginning
 from metarec_stream.learner.start import built_in_version
 from tests.learner.planted import planted_block, quick_settings
 
@@ -69,9 +72,16 @@ def statuses(started: list[ForkServerProcess]) -> list[int | None]:
 
 
 def learn(processes: Processes) -> dict[str, np.ndarray]:
-    """Learn blocks of several sizes, one event alone among them; the weights and the versions."""
-    settings = quick_settings(proximal=0.01, l2=1e-4)
-    one = Learner(settings, built_in_version(settings), processes=processes)
+    """Learn blocks of several sizes, one event alone among them; the weights and the versions.
+
+    In the first four blocks they react to a drift.
+    """
+    settings = quick_settings(proximal=0.01, l2=1e-4, drift_half_life=0.5)
+    live = built_in_version(settings)
+    known = beginning(live, live.version)
+    checkpoint = Snapshot(replace(known.progress, drift_blocks=4), known.arrays)
+    one = Learner(settings, live, checkpoint=checkpoint, processes=processes)
+    assert one.reacting
     published = []
     for number in range(BLOCKS):
         one.take(planted_block(number, n=70), number + 1)
@@ -119,8 +129,8 @@ class _Watched(Replica):
         super().__init__(settings, processes, items, arrays)
         self.made.append(self)
 
-    def step(self, events: TaskEvents) -> Losses | None:
+    def step(self, events: TaskEvents, prefix_half_life: float = math.inf) -> Losses | None:
         if self.steps == self.dies_at:
             os.kill(os.getpid(), signal.SIGKILL)
         self.steps += 1
-        return super().step(events)
+        return super().step(events, prefix_half_life)

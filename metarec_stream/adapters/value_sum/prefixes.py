@@ -37,7 +37,7 @@ class Prefixes:
     times: Tensor
     """[k, P] seconds from each to the event: 0 for the item that came."""
     weights: Tensor
-    """[k] of the events."""
+    """[k, T] of the predictions."""
     profile_tokens: Tensor
     """int64 [k, K] tokens of the users' profiles."""
     kept_values: Tensor
@@ -129,9 +129,17 @@ def prefix_loss(parameters: Parameters, prefixes: Prefixes, start: Tensor) -> Te
     logits = queries @ parameters["value"][shared].T + parameters["prior"][shared]
     targets = torch.searchsorted(shared, prefixes.items[:, :-1][asked])
     each = functional.cross_entropy(logits, targets, reduction="none")
-    return (each * prefixes.weights[:, None].expand(asked.shape)[asked]).sum()
+    return (each * prefixes.weights[asked]).sum()
 
 
-def prediction_weight(items: NDArray[np.int32], weights: NDArray[np.floating]) -> float:
-    """The weight of all predictions: that of each event times the items [k, P] it predicts."""
-    return float(((items[:, :-1] >= 0).sum(1) * weights).sum())
+def prediction_weights(
+    items: NDArray[np.int32], weights: NDArray[np.floating], half_life: float
+) -> NDArray[np.float32]:
+    """The weights [k, T] of predicting the items [k, P]: that of the event, 0 where none is asked.
+
+    half_life: places back in the window after which a prediction counts half; infinity for all
+    alike.
+    """
+    places = np.arange(items.shape[1] - 1)
+    asked = items[:, :-1] >= 0
+    return (asked * weights[:, None] * 0.5 ** (places / half_life)).astype(np.float32)
