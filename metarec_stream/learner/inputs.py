@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
@@ -31,6 +33,17 @@ _NUMBERS = ("candidates", "window", "item_tokens", "profile_tokens", "items", "s
 """Fields that are numbers of rows; all others are quantities."""
 
 Arrays = dict[str, NDArray[Any]]
+
+
+class PrefixChoice(msgspec.Struct, frozen=True):
+    """Which windows a step predicts the items of, each from the older ones, and how they weigh."""
+
+    events: int
+    """Of whose windows, at most."""
+    among: int
+    """They are spread over so many of the step's first events, the fresh ones coming first."""
+    half_life: float = math.inf
+    """Places back in a window after which a prediction counts half."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +87,21 @@ class StepInputs:
         in_use = {name: on_device(numbers, device).long() for name, numbers in rows.items()}
         return Inputs(tasks, in_use, share, placed)
 
-    def prefixes(self, inputs: Inputs, dimensions: int, half_life: float) -> tuple[Prefixes, float]:
-        """This process's part of `learn.prefix_events` events' prefixes, and the weight of all.
+    def prefixes(
+        self, inputs: Inputs, dimensions: int, choice: PrefixChoice
+    ) -> tuple[Prefixes, float]:
+        """This process's part of the chosen events' prefixes, and the weight of all.
 
-        dimensions: d, of the value vectors; half_life: as for `prediction_weights`.
+        dimensions: d, of the value vectors.
         """
         placed, share = inputs.placed, inputs.share
-        chosen = spread_events(len(placed["weights"]), self._settings.prefix_events)
+        chosen = spread_events(min(choice.among, len(placed["weights"])), choice.events)
         newest = placed["candidates"][chosen, :1]
         items = np.concatenate([newest, placed["window"][chosen]], axis=1)
         arrays: Arrays = {
             "items": items,
             "times": np.pad(placed["gaps"][chosen], ((0, 0), (1, 0))),
-            "weights": prediction_weights(items, placed["weights"][chosen], half_life),
+            "weights": prediction_weights(items, placed["weights"][chosen], choice.half_life),
             "profile_tokens": placed["profile_tokens"][chosen],
             **self._kept(placed["users"][chosen], items, dimensions),
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable
 from typing import Literal
@@ -14,6 +13,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from metarec_stream.learner.events import TaskEvents
+from metarec_stream.learner.inputs import PrefixChoice
 from metarec_stream.learner.outer_loop import Arrays
 from metarec_stream.learner.processes import Processes
 from metarec_stream.learner.replica import Losses, Replica
@@ -32,7 +32,7 @@ class _Order(msgspec.Struct, frozen=True, kw_only=True):
     items: list[str] = []
     arrays: bytes = b""
     """As safetensors."""
-    prefix_half_life: float = math.inf
+    choice: PrefixChoice | None = None
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -66,9 +66,9 @@ class Leader:
         self._tell("judge", arrays=events.arrays())
         return self.replica.judge(events)
 
-    def step(self, events: TaskEvents, prefix_half_life: float = math.inf) -> Losses | None:
-        self._tell("step", arrays=events.arrays(), prefix_half_life=prefix_half_life)
-        return self.replica.step(events, prefix_half_life)
+    def step(self, events: TaskEvents, choice: PrefixChoice | None = None) -> Losses | None:
+        self._tell("step", arrays=events.arrays(), choice=choice)
+        return self.replica.step(events, choice)
 
     def roll_back(self) -> None:
         self._tell("roll_back")
@@ -94,7 +94,7 @@ class Leader:
         items: list[str] | None = None,
         arrays: Arrays | None = None,
         settings: LearnSettings | None = None,
-        prefix_half_life: float = math.inf,
+        choice: PrefixChoice | None = None,
     ) -> None:
         if self._processes.place.size == 1:
             return
@@ -103,7 +103,7 @@ class Leader:
             "items": items or [],
             "arrays": save_tensors({k: np.ascontiguousarray(v) for k, v in (arrays or {}).items()}),
             "settings": "" if settings is None else settings.model_dump_json(),
-            "prefix_half_life": prefix_half_life,
+            "choice": choice,
         }
         self._processes.broadcast(_encoder.encode(order))
 
@@ -133,7 +133,7 @@ def _do(order: _Order, replica: Replica, processes: Processes, stop: threading.E
         case "judge":
             replica.judge(TaskEvents(**load_tensors(order.arrays)))
         case "step":
-            replica.step(TaskEvents(**load_tensors(order.arrays)), order.prefix_half_life)
+            replica.step(TaskEvents(**load_tensors(order.arrays)), order.choice)
         case "roll_back":
             replica.roll_back()
         case "anchor_here":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 
@@ -24,6 +23,7 @@ from metarec_stream.learner.erasures import Erasures
 from metarec_stream.learner.events import TaskEvents, concatenate, events_of, require_learnable
 from metarec_stream.learner.gate import Gate, Verdict
 from metarec_stream.learner.influence import weighed
+from metarec_stream.learner.inputs import PrefixChoice
 from metarec_stream.learner.leader import Leader
 from metarec_stream.learner.pending import PendingEvents
 from metarec_stream.learner.processes import Processes
@@ -281,7 +281,7 @@ class Learner:
     def _step(self, fresh: TaskEvents) -> NDArray[np.float32] | None:
         """One outer step; the loss of the fresh events before it, None if it was not applied."""
         started = time.perf_counter()
-        each = self._leader.step(self._with_replay(fresh), self._prefix_half_life())
+        each = self._leader.step(self._with_replay(fresh), self._prefix_choice(len(fresh)))
         self._step_seconds = time.perf_counter() - started
         self._metrics.step_seconds.observe(self._step_seconds)
         return None if each is None else each[: len(fresh)]
@@ -300,8 +300,12 @@ class Learner:
             return self._settings.drift_steps or 2 * self._settings.steps
         return self._settings.steps
 
-    def _prefix_half_life(self) -> float:
-        return self._settings.drift_half_life if self.reacting else math.inf
+    def _prefix_choice(self, fresh: int) -> PrefixChoice | None:
+        """After a drift, only what came since tells of it: fresh windows, and their newest most."""
+        if not self.reacting or not self._settings.prefix_events:
+            return None
+        settings = self._settings
+        return PrefixChoice(settings.drift_prefix_events, fresh, settings.drift_half_life)
 
     def _follow(self, verdict: Verdict, now_ms: int) -> MetaVersion | None:
         if verdict.outcome == "held":

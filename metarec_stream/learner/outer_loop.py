@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,7 +25,7 @@ from metarec_stream.adapters.value_sum.parameters import CONTENT, NETWORK, PROFI
 from metarec_stream.adapters.value_sum.prefixes import prefix_loss
 from metarec_stream.catalogue.content import TokenRows
 from metarec_stream.learner.events import TaskEvents
-from metarec_stream.learner.inputs import Inputs, StepInputs
+from metarec_stream.learner.inputs import Inputs, PrefixChoice, StepInputs
 from metarec_stream.learner.processes import Processes
 from metarec_stream.learner.settings import LearnSettings
 from metarec_stream.learner.tables import SlowWeights, on_device, with_room
@@ -184,13 +183,14 @@ class OuterLoop:
         self._candidate.small[name].fill_(values[int(losses.argmin())])
 
     def step(
-        self, events: TaskEvents, prefix_half_life: float = math.inf
+        self, events: TaskEvents, choice: PrefixChoice | None = None
     ) -> NDArray[np.float32] | None:
         """Move the candidate one step; the loss of each event before it.
 
-        prefix_half_life: places back in a window after which a prediction counts half. None if
-        loss or gradient is not finite: then nothing has moved.
+        choice: `learn.prefix_events` of all events if none is given. None if loss or gradient is
+        not finite: then nothing has moved.
         """
+        choice = choice or PrefixChoice(self._settings.prefix_events, len(events))
         inputs = self._inputs.of(self._candidate, events)
         rows = inputs.rows
         parameters = self._candidate.gather(rows)
@@ -198,7 +198,7 @@ class OuterLoop:
             parameters[name].requires_grad_()
         with self._processes.matrix_products():
             minimised, mine = training_losses(parameters, inputs.tasks)
-            taste = self._taste_loss(parameters, inputs, prefix_half_life)
+            taste = self._taste_loss(parameters, inputs, choice)
         weight = on_device(events.weights, mine.device).sum()
         penalty = self._penalty(parameters) / self._processes.place.size
         objective = outer_loss(minimised, inputs.tasks.weights, weight) + taste + penalty
@@ -218,10 +218,10 @@ class OuterLoop:
         return each.cpu().numpy()
 
     def _taste_loss(
-        self, parameters: dict[str, Tensor], inputs: Inputs, half_life: float
+        self, parameters: dict[str, Tensor], inputs: Inputs, choice: PrefixChoice
     ) -> Tensor:
         """The mean loss of the predictions from prefixes, or this process's part of it."""
-        prefixes, weight = self._inputs.prefixes(inputs, len(parameters["start"]), half_life)
+        prefixes, weight = self._inputs.prefixes(inputs, len(parameters["start"]), choice)
         served = item_tables(parameters, inputs.tasks)
         start = with_tokens(parameters["start"], parameters.get(PROFILE), prefixes.profile_tokens)
         return prefix_loss(served, prefixes, start) / max(weight, 1.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from metarec_stream.catalogue.content import TokenRows
 from metarec_stream.contract.meta_version import MetaVersion
 from metarec_stream.contract.task import MOST_TOKENS
 from metarec_stream.learner.events import TaskEvents
+from metarec_stream.learner.inputs import PrefixChoice
 from metarec_stream.learner.outer_loop import Arrays, OuterLoop
 from metarec_stream.learner.processes import Processes
 from metarec_stream.learner.settings import LearnSettings
@@ -58,9 +58,9 @@ class Replica:
         """The anchor's loss of each event."""
         return self._loop.judge(self.anchor, events)
 
-    def step(self, events: TaskEvents, prefix_half_life: float = math.inf) -> Losses | None:
+    def step(self, events: TaskEvents, choice: PrefixChoice | None = None) -> Losses | None:
         """Move the candidate; the loss of each event before it, None if it could not move."""
-        return self._loop.step(events, prefix_half_life)
+        return self._loop.step(events, choice)
 
     def roll_back(self) -> None:
         """The candidate begins again from the anchor."""

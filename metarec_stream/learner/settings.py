@@ -43,11 +43,13 @@ class LearnSettings(Section):
     on_drift: Literal["react", "note"] = "react"
     """What a drift upwards of the prequential loss leads to: `react` to it for `learn.drift_blocks`
     blocks, or only `note` it (metric and log)."""
-    drift_blocks: int = Field(8, ge=1, le=1_024)
+    drift_blocks: int = Field(64, ge=1, le=1_024)
     """Blocks after a drift that are learned by `learn.drift_steps`, and what comes of them is
     published at the next decision."""
     drift_steps: int | None = Field(None, ge=1, le=256)
     """Outer steps on each of them; absent: twice `learn.steps`."""
+    drift_prefix_events: int = Field(96, ge=1, le=65_536)
+    """In these blocks, what takes the place of `learn.prefix_events`: fresh events alone."""
     drift_half_life: float = Field(8.0, gt=0.0)
     """Places back in a window after which, in these blocks, predicting an item from the older ones
     counts half: what was wanted before the change tells little of what is wanted after it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import multiprocessing
 import os
 import signal
@@ -21,6 +20,7 @@ from metarec_stream.adapters.value_sum.parameters import NAME
 from metarec_stream.errors import Fatal
 from metarec_stream.learner import leader
 from metarec_stream.learner.events import TaskEvents
+from metarec_stream.learner.inputs import PrefixChoice
 from metarec_stream.learner.learner import Learner
 from metarec_stream.learner.outer_loop import Arrays
 from metarec_stream.learner.place import place_of
@@ -129,8 +129,8 @@ class _Watched(Replica):
         super().__init__(settings, processes, items, arrays)
         self.made.append(self)
 
-    def step(self, events: TaskEvents, prefix_half_life: float = math.inf) -> Losses | None:
+    def step(self, events: TaskEvents, choice: PrefixChoice | None = None) -> Losses | None:
         if self.steps == self.dies_at:
             os.kill(os.getpid(), signal.SIGKILL)
         self.steps += 1
-        return super().step(events, prefix_half_life)
+        return super().step(events, choice)
