@@ -65,8 +65,10 @@ learned (window, step sizes, dropout, predictions of a step) was chosen among ab
 the last fifth of MovieLens 100K, with Online Retail and the first 120,000 clicks of Globo looked
 at. That the two newest items are told apart in co-occurrence was chosen with the planted change of
 taste, the last tenth of MovieLens 100K and Online Retail in view; the length of the ring and a
-user's own transitions with the last half of Online Retail in view; the reaction to a drift on the
-synthetic stream. Figures on all those are not free of these choices."""
+user's own transitions with the last half of Online Retail in view; that recent transitions are
+counted apart with Globo in view; the gates on a user's sums and the step size of their decays with
+the planted change (seed 0) and the last tenth of MovieLens 100K in view; the reaction to a drift on
+another draw of the synthetic stream (seed 3). Figures on all those are not free of these choices."""
 """Said in the report: on which segments the default's settings were chosen."""
 
 _PUBLIC = "metarec_stream.evaluate.protocols.public_data"
