@@ -61,6 +61,8 @@ class SyntheticStream:
     ts: NDArray[np.int64]
     """[n] milliseconds since the epoch, from START_MS on."""
     truth: SyntheticTruth
+    item_weight: NDArray[np.float64]
+    """[I] in proportion to which an item is chosen among those of its group that can be."""
 
     def __len__(self) -> int:
         return len(self.users)
@@ -132,7 +134,7 @@ def synthetic_stream(settings: SyntheticSettings, seed: int) -> SyntheticStream:
     _draw_events(plan, history, generator, users, items)
     gaps = generator.exponential(1_000 * settings.gap_s, rows)
     ts = START_MS + (np.cumsum(gaps) - gaps[0]).astype(np.int64)
-    return SyntheticStream(users, items, ts, truth)
+    return SyntheticStream(users, items, ts, truth, _item_weights(plan, truth))
 
 
 def _truth(settings: SyntheticSettings, generator: np.random.Generator) -> SyntheticTruth:
@@ -186,6 +188,13 @@ def _summed_weights(
     shuffled = generator.permuted(np.tile(weights, (groups, 1)), axis=1)
     summed: NDArray[np.float64] = np.cumsum(shuffled, axis=1)
     return summed
+
+
+def _item_weights(plan: _Plan, truth: SyntheticTruth) -> NDArray[np.float64]:
+    """[I] the weight of each item in its group: the item at a place is place * groups + group."""
+    by_place = np.diff(plan.popularity, axis=1, prepend=0.0)
+    flat: NDArray[np.float64] = by_place.T.ravel()
+    return flat[: len(truth.item_from)]
 
 
 @compiled

@@ -45,6 +45,19 @@ def test_the_same_seed_gives_the_same_stream() -> None:
     np.testing.assert_array_equal(one.truth.user_taste, same.truth.user_taste)
 
 
+def test_items_of_a_group_are_chosen_in_proportion_to_their_weights() -> None:
+    """What users take first, to whom all is new, follows the weights, group by group."""
+    stream = drawn(items=40, tastes=4, new_items=0.0, users=20_000, new_users=0.0, activity=0.0)
+    _, first = np.unique(stream.users, return_index=True)
+    counts = np.bincount(stream.items[first], minlength=40)
+    for group in range(4):
+        of_group = stream.truth.item_taste == group
+        expected = stream.item_weight[of_group] / stream.item_weight[of_group].sum()
+        found = counts[of_group] / counts[of_group].sum()
+        np.testing.assert_allclose(found, expected, atol=0.02)
+    assert stream.item_weight.max() > 3 * stream.item_weight.min()
+
+
 def test_tastes_are_followed_as_often_as_said() -> None:
     """`focus`, and the share that the random groups add to it; before and after the change."""
     stream = drawn(focus=0.7, tastes=5, change_at=(20_000,))
