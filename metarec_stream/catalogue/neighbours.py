@@ -46,7 +46,7 @@ class Relations(NamedTuple):
     recent_transitions: Neighbours
     """The same transitions, sooner forgotten."""
     scale: NDArray[np.float64]
-    """[2] what a count of now weighs: among the recent transitions last, before it in the rest."""
+    """[2] what a count of now weighs: in the lasting lists, and among the recent transitions."""
     growth: NDArray[np.float64]
     """[2] factors of `scale` an event."""
 

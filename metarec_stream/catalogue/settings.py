@@ -16,7 +16,8 @@ class CatalogueSettings(Section):
     neighbours: int = Field(256, ge=8, le=4096)
     """Most followers, and most companions, kept for an item; the weakest gives way."""
     half_life_events: float = Field(100_000.0, gt=1.0)
-    """Accepted events after which a transition or a co-occurrence counts half."""
+    """Accepted events after which a transition or a co-occurrence counts half. What follows what
+    just now is counted apart, with a half-life of 5,000."""
     context: tuple[str, ...] = Field((), max_length=CONTEXT_SLOTS)
     """Entries of an event's `context` (a referrer, a region, a device) by whose values popularity
     is kept apart as well; at most 4."""
