@@ -25,6 +25,8 @@ REASONS = {
     "wide_cooccurrence_mean": "cooccurrence",
     "cooccurrence_with_latest": "cooccurrence",
     "cooccurrence_with_second": "cooccurrence",
+    "recent_transition_from_latest": "transition",
+    "recent_transition_from_second": "transition",
 }
 
 
