@@ -36,87 +36,27 @@ from metarec_stream.adapters.value_sum.parameters import (
     TOKEN_TABLES,
     UNTRAINED,
 )
-from metarec_stream.adapters.value_sum.prefixes import (
-    Prefixes,
-    dropped_out,
-    prediction_weights,
-    prefix_loss,
-    shared_rows,
-)
+from metarec_stream.adapters.value_sum.prefixes import prefix_loss
 from metarec_stream.adapters.value_sum.settings import ValueSumSettings
 from metarec_stream.contract.meta_version import MetaVersion
-
-N, M, F, C, L, H, D, R, ROWS, TOKENS = 5, 4, 5, 2, 3, 2, 4, 4, 6, 5
+from tests.adapters.drawn import (
+    ROWS,
+    TOKENS,
+    C,
+    D,
+    F,
+    H,
+    L,
+    M,
+    N,
+    R,
+    parameters,
+    prefixes,
+    tasks,
+)
 
 FEATURE_NAMES = ("popularity_500", "popularity_5000", "in_ring",
                     "transition_from_latest", "cooccurrence_weighted")  # fmt: skip
-
-
-def parameters(seed: int = 0) -> dict[str, Tensor]:
-    """Random slow weights in double precision; no weight w_hl is near LEAST_WEIGHT."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-    return {
-        "value": normal(ROWS, D),
-        "embedding": normal(ROWS, D),
-        "bias": normal(ROWS),
-        "prior": normal(ROWS),
-        "mixing": normal(H, D, D),
-        "start": normal(D),
-        "gain": 1 + 0.2 * normal(D),
-        "step_decay": normal(H),
-        "agreement": normal(H, math.comb(H, 2)),
-        "log_time_scale": 4 + normal(H),
-        "taste": normal(1),
-        "theta": normal(F, C),
-        "content_value": normal(TOKENS, D),
-        "content_embedding": normal(TOKENS, D),
-        "content_bias": normal(TOKENS),
-        "profile_start": normal(TOKENS, D),
-        "feature_step": normal(F),
-        "feature_keep": normal(F),
-        "rerank_first": normal(F + 1 + C, R),
-        "rerank_first_bias": normal(R),
-        "rerank_second": normal(R, R),
-        "rerank_second_bias": normal(R),
-        "rerank_last": normal(R),
-        "rerank_share": torch.full((1,), 0.5, dtype=torch.float64),
-        "temperature": torch.zeros(1, dtype=torch.float64),
-    }
-
-
-def tokens(rows: int, generator: torch.Generator) -> Tensor:
-    """Random tokens [rows, 3]; the first row has one, the second none."""
-    found = torch.randint(0, TOKENS, (rows, 3), generator=generator)
-    found[0, 1:] = -1
-    found[1] = -1
-    return found
-
-
-def tasks(seed: int = 1) -> Tasks:
-    """Random events, some candidates and window places padded."""
-    generator = torch.Generator().manual_seed(seed)
-    candidates = torch.randint(0, ROWS, (N, M), generator=generator)
-    candidates[0, 2:] = -1
-    window = torch.randint(0, ROWS, (N, L), generator=generator)
-    window[1, 1:] = -1
-    window[2] = -1
-    return Tasks(
-        candidates=candidates,
-        reranked=torch.randint(0, 2, (N, M), generator=generator),
-        log_q=torch.rand(N, M, generator=generator, dtype=torch.float64),
-        features=torch.randn(N, M, F, generator=generator, dtype=torch.float64),
-        window=window,
-        gaps=20 * torch.rand(N, L, generator=generator, dtype=torch.float64).cumsum(1),
-        situation=torch.randn(N, C, generator=generator, dtype=torch.float64),
-        feature_weights=torch.randn(N, 3, F, generator=generator, dtype=torch.float64),
-        weights=torch.tensor([1.0, 1.0, 0.5, 2.0, 1.0], dtype=torch.float64),
-        item_tokens=tokens(ROWS, generator),
-        profile_tokens=tokens(N, generator),
-    )
 
 
 def test_a_query_computed_by_hand() -> None:
@@ -294,34 +234,12 @@ def test_the_re_ranker_cannot_move_what_it_stands_on() -> None:
 def test_what_pads_the_window_changes_nothing() -> None:
     """A longer window of padding, whatever gaps stand there, gives the same loss."""
     slow, events = parameters(), tasks()
-    longer = Tasks(
-        candidates=events.candidates,
-        reranked=events.reranked,
-        log_q=events.log_q,
-        features=events.features,
+    longer = replace(
+        events,
         window=torch.cat([events.window, torch.full((N, 2), -1)], 1),
         gaps=torch.cat([events.gaps, torch.full((N, 2), 7.0, dtype=torch.float64)], 1),
-        situation=events.situation,
-        feature_weights=events.feature_weights,
-        weights=events.weights,
-        item_tokens=events.item_tokens,
-        profile_tokens=events.profile_tokens,
     )
     torch.testing.assert_close(served_losses(slow, longer), served_losses(slow, events))
-
-
-def prefixes() -> Prefixes:
-    """The windows of the random events, and what came, among all rows."""
-    events = tasks()
-    return Prefixes(
-        items=torch.cat([events.candidates[:, :1], events.window], 1),
-        times=torch.nn.functional.pad(events.gaps, (1, 0)),
-        weights=events.weights[:, None].expand(N, L),
-        profile_tokens=events.profile_tokens,
-        kept_values=torch.ones(N, L + 1, D, dtype=torch.float64),
-        kept_queries=torch.ones(N, L, D, dtype=torch.float64),
-        shared=torch.arange(ROWS),
-    )
 
 
 def taste_loss(slow: dict[str, Tensor], events: Tasks) -> Tensor:
@@ -363,54 +281,6 @@ def test_gradients_agree_with_finite_differences(name: str) -> None:
         numeric = (values[0] - values[1]) / 2e-6
         assert float(gradient.reshape(-1)[entry]) == pytest.approx(numeric, rel=1e-5, abs=1e-8)
     assert float(gradient.abs().max()) > 0
-
-
-def test_every_item_of_a_window_is_predicted_by_the_older_ones() -> None:
-    """The loss at all prefixes is the sum of what windows cut off at each item would lose."""
-    slow, given = parameters(), prefixes()
-    slow = {name: kept for name, kept in slow.items() if name not in TOKEN_TABLES}
-    weights = torch.rand(N, L, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    given = replace(given, weights=weights)
-    expected = torch.zeros((), dtype=torch.float64)
-    for event in range(N):
-        for place in range(L):
-            target = int(given.items[event, place])
-            if target < 0:
-                continue
-            older = given.items[event : event + 1, place + 1 :]
-            gaps = given.times[event : event + 1, place + 1 :] - given.times[event, place]
-            found = queries(slow, older, gaps) @ slow["value"].T + slow["prior"]
-            loss = torch.logsumexp(found, 1) - found[:, target]
-            expected = expected + given.weights[event, place] * loss[0]
-    torch.testing.assert_close(prefix_loss(slow, given, slow["start"]), expected)
-
-
-def test_newer_predictions_count_more_where_asked() -> None:
-    """A half-life of 2 places by hand; padding counts nothing; and all alike at infinity."""
-    items = np.array([[4, 3, 2, 1, 0], [4, 3, -1, -1, -1]], np.int32)
-    events = np.array([1.0, 0.5], np.float32)
-    alike = [[1, 1, 1, 1], [0.5, 0.5, 0, 0]]
-    np.testing.assert_array_equal(prediction_weights(items, events, math.inf), alike)
-    fading = np.array(alike) * [1, 0.5**0.5, 0.5, 0.5**1.5]
-    np.testing.assert_allclose(prediction_weights(items, events, 2.0), fading, rtol=1e-6)
-
-
-def test_what_competes_is_bounded_and_holds_what_is_predicted() -> None:
-    """All rows while they are few; else evenly spread ones beside the predicted."""
-    predicted = np.array([[3, 977, -1]], np.int32)
-    assert shared_rows(predicted, 1_000, 1_000).tolist() == list(range(1_000))
-    some = shared_rows(predicted, 1_000, 11)
-    assert {3, 977, 0, 999} <= set(some.tolist())
-    assert len(some) == 13
-    assert (np.diff(some) > 0).all()
-
-
-def test_dropout_leaves_the_mean() -> None:
-    """A share of the factors is 0, the others make up for it; without a rate all are 1."""
-    factors = dropped_out((100, 100), 0.2, np.random.default_rng(0))
-    assert set(np.unique(factors).tolist()) == {0.0, 1.25}
-    assert factors.mean() == pytest.approx(1.0, abs=0.02)
-    assert (dropped_out((2, 3), 0.0, np.random.default_rng(0)) == 1).all()
 
 
 def test_learning_lowers_the_loss_of_a_planted_problem() -> None:
