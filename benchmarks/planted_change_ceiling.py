@@ -14,7 +14,6 @@ Run: `python -m benchmarks.planted_change_ceiling --seeds 3`.
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Protocol
 
 import numpy as np
@@ -24,10 +23,12 @@ from metarec_stream.commands.progress import event_bar
 from metarec_stream.config import Settings
 from metarec_stream.datasets.settings import SyntheticSettings
 from metarec_stream.datasets.synthetic import SyntheticStream, synthetic_stream
+from metarec_stream.errors import Fatal
+from metarec_stream.evaluate.protocols.adaptation import changed_taste
 
 PLACES = 10
-PARTS = {"0": (0, 0), "1": (1, 1), "1-4": (1, 4), "5": (5, 5), "all": (0, sys.maxsize)}
-"""By how many of the user's events came since the change."""
+PARTS = ("0", "1", "1-4", "5")
+"""How many of the user's events came since the change."""
 
 Chances = NDArray[np.float64]
 """[groups], of a user's taste."""
@@ -93,13 +94,16 @@ class Warned(Wary):
 
 
 def hits(
-    stream: SyntheticStream, settings: SyntheticSettings, name: str, listener: Listener
+    stream: SyntheticStream,
+    settings: SyntheticSettings,
+    asked: NDArray[np.bool_],
+    name: str,
+    listener: Listener,
 ) -> NDArray[np.bool_]:
-    """[n] whether an event's item was among the ten likeliest; only events of the protocol are."""
+    """[n] whether an asked event's item was among the ten likeliest."""
     group, weight = stream.truth.item_taste, stream.item_weight
     there = np.searchsorted(stream.truth.item_from, np.arange(len(stream)), side="right")
     had: list[list[int]] = [[] for _ in stream.truth.user_from]
-    asked = asked_rows(stream)
     found = np.zeros(len(stream), np.bool_)
     with event_bar() as bar:
         shown = bar.add_task(name, total=len(stream))
@@ -119,21 +123,13 @@ def hits(
     return found
 
 
-def asked_rows(stream: SyntheticStream) -> NDArray[np.bool_]:
-    """[n] the events from the change on of users who were there before it."""
-    change = stream.truth.change_at[0]
-    asked = np.isin(stream.users, stream.users[:change])
-    asked[:change] = False
-    return asked
-
-
-def hit_rates(stream: SyntheticStream, found: NDArray[np.bool_]) -> dict[str, float]:
-    """HR@10 by part."""
-    since, asked = stream.since_change(), asked_rows(stream)
-    return {
-        part: float(found[asked & (since >= first) & (since <= last)].mean())
-        for part, (first, last) in PARTS.items()
-    }
+def parts_of(stream: SyntheticStream) -> dict[str, NDArray[np.bool_]]:
+    """[n] the rows that `synthetic-change` scores, by part and all together."""
+    questions = changed_taste(stream).questions
+    if questions is None:
+        raise Fatal("the protocol of a changed taste asks for all rows alike: there are no parts")
+    scored = questions.asked & (np.arange(len(stream)) >= stream.truth.change_at[0])
+    return {part: questions.parts[f"after {part}"] for part in PARTS} | {"all": scored}
 
 
 def main() -> None:
@@ -145,6 +141,7 @@ def main() -> None:
     rates: dict[str, list[list[float]]] = {}
     for seed in range(seeds):
         stream = synthetic_stream(settings, seed)
+        parts = parts_of(stream)
         listeners: dict[str, Listener] = {
             "told": Told(stream, settings),
             "warned": Warned(stream, settings),
@@ -153,10 +150,10 @@ def main() -> None:
             "wary, .02": Wary(stream, settings, 0.02),
         }
         for name, listener in listeners.items():
-            found = hits(stream, settings, f"{name}, seed {seed}", listener)
-            rates.setdefault(name, []).append(list(hit_rates(stream, found).values()))
-    print("| HR@10 after |", " | ".join(PARTS), "|")
-    print("|---|" + "---|" * len(PARTS))
+            found = hits(stream, settings, parts["all"], f"{name}, seed {seed}", listener)
+            rates.setdefault(name, []).append([float(found[at].mean()) for at in parts.values()])
+    print("| HR@10 after |", " | ".join((*PARTS, "all")), "|")
+    print("|---|" + "---|" * (len(PARTS) + 1))
     for name, by_seed in rates.items():
         means = np.mean(by_seed, axis=0)
         print(f"| {name} |", " | ".join(f"{mean:.3f}" for mean in means), "|")
