@@ -17,6 +17,8 @@ LOG_SLOPE = np.float32(math.log(2.0) * 2.0**-23)
 """Of the bits of a float: its logarithm as a straight line, see `score`."""
 THIRD = np.float32(1.0 / 3.0)
 _RELATED = len(RELATED)
+_RECENT = RELATED.index("recent_transition_from_latest")
+"""The first of two features, the last of all."""
 _ONE_BITS = 1_065_353_216
 _TRANSITION_SPAN = 5
 
@@ -94,7 +96,7 @@ def touch_recent(
         for entry in range(transitions.length[item]):
             place = _place_of(transitions.item[item, entry], touched, scratch)
             touched = max(touched, place + 1)
-            scratch.related[12 + lag, place] = transitions.weight[item, entry] * norm
+            scratch.related[_RECENT + lag, place] = transitions.weight[item, entry] * norm
     return touched
 
 
@@ -132,7 +134,7 @@ def squash_related(touched: int, owned: int, scratch: Scratch) -> None:
     for feature in range(_RELATED):
         gain = np.float32(100)
         scale = LOG_SLOPE * THIRD
-        if feature < 3 or feature >= 12:
+        if feature < 3 or feature >= _RECENT:
             gain = np.float32(200)
         elif feature == 3:
             gain = np.float32(1)
