@@ -95,7 +95,7 @@ class StepInputs:
         dimensions: d, of the value vectors.
         """
         placed, share = inputs.placed, inputs.share
-        chosen = spread_events(min(choice.among, len(placed["weights"])), choice.events)
+        chosen = spread_events(choice.among, choice.events)
         newest = placed["candidates"][chosen, :1]
         items = np.concatenate([newest, placed["window"][chosen]], axis=1)
         arrays: Arrays = {
