@@ -23,10 +23,10 @@ from tests.transport.backends import wait_until
 USERS, TTL_S = 30, 60.0
 
 
-def post(settings: Settings, users: list[str], age_s: float) -> None:
-    """One event of each, so long ago, in every partition: time goes on in all of them."""
+def post(settings: Settings, users: list[str], at_s: float) -> None:
+    """One event of each at that time, in every partition: time goes on in all of them."""
     producer = KafkaProducer(**client_options(settings.kafka))
-    ts = round((time.time() - age_s) * 1_000)
+    ts = round(at_s * 1_000)
     for number, user in enumerate(users):
         partition = number % settings.topics.partitions
         value = json.dumps({"user": user, "item": f"i{number % 7}", "ts": ts}).encode()
@@ -51,16 +51,18 @@ def test_who_does_not_come_back_is_in_neither_memory_nor_disk_nor_changelog(
         return serve
 
     gone, back = [f"gone{n}" for n in range(USERS)], [f"back{n}" for n in range(USERS)]
+    # Times of events, so that who expires does not depend on how long a process takes to start.
+    begin = time.time() - 3 * TTL_S
     first = start()
     wait_until(partial(first.said, "serving"), 90)
-    post(settings, gone + back, 3 * TTL_S)
+    post(settings, gone + back, begin)
     wait_until(lambda: committed(settings) == 2 * USERS, 60)
-    post(settings, back, 2 * TTL_S + 10)
+    post(settings, back, begin + TTL_S - 10)
     wait_until(lambda: committed(settings) == 3 * USERS, 60)
     assert first.end() == 0
     second = start(CRASH_AT="in-checkpoint:1")
     wait_until(partial(second.said, "serving"), 90)
-    post(settings, back, TTL_S + 20)
+    post(settings, back, begin + 2 * TTL_S - 20)
     second.process.wait(timeout=60)
     third = start()
     wait_until(partial(third.said, "serving"), 90)
