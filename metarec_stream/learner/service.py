@@ -13,6 +13,7 @@ from metarec_stream.contract.meta_version import MetaVersion
 from metarec_stream.contract.task import TaskBlock
 from metarec_stream.errors import Degraded
 from metarec_stream.kafka.topics import ensure_topics
+from metarec_stream.learner.cadence import Cadence
 from metarec_stream.learner.checkpoint import CheckpointFolder, Checkpoints
 from metarec_stream.learner.learner import Learner
 from metarec_stream.learner.place import ALONE, Place
@@ -50,9 +51,8 @@ class LearnerService:
         partitions = ensure_topics(settings)
         self._metrics = metrics
         self._clock = clock
-        self._every_s = settings.learn.publish_every_s
+        self._cadence = Cadence(settings.learn.publish_every_s, clock)
         self._most_waiting = settings.learn.waiting
-        self._due = clock.monotonic() + self._every_s
         self._publisher = Publisher(settings)
         self._checkpoints = _checkpoints(settings, metrics, clock)
         checkpoint = self._checkpoints.newest()
@@ -126,9 +126,8 @@ class LearnerService:
             self._checkpoints.replace(self._learner.snapshot)
 
     def _decide(self) -> None:
-        if self._clock.monotonic() < self._due and not self._learner.reacting:
+        if not self._cadence.due(self._learner.reacting):
             return
-        self._due = self._clock.monotonic() + self._every_s
         version = self._learner.decide(self._clock.now_ms())
         if version is not None:
             self._publish(version)

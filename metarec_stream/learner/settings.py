@@ -81,7 +81,8 @@ class LearnSettings(Section):
     clip: float = Field(10.0, gt=0)
     """Largest norm of the gradient of the small parameters."""
     publish_every_s: float = Field(2.0, ge=0)
-    """Shortest time between two published versions."""
+    """Time between two decisions whether to publish; a drift that is reacted to is answered at once
+    and then four times as often."""
     threads: int = Field(1, ge=1, le=256)
     """Cores that an outer step on the CPU uses; the rest are left to consumers and brokers."""
     keep_versions: int = Field(8, ge=2, le=1_000)
