@@ -31,6 +31,8 @@ ML_100K = "ml100k_ratings.parquet"
 ML_100K_ITEMS = "ml100k_items.tsv"
 ML_100K_USERS = "ml100k_users.tsv"
 ML_1M = "ml1m_ratings_no_timestamp.parquet"
+ML_1M_ITEMS = "ml1m_movies.dat"
+ML_1M_USERS = "ml1m_users.dat"
 ONLINE_RETAIL = "online_retail.parquet"
 
 _GLOBO_ROWS = 300_000
@@ -98,6 +100,11 @@ def held_out_ml1m(folder: Path, seed: int) -> Trial:
     return adaptation.held_out_users(EventTable(user, item, np.zeros(len(frame), np.int64)), seed)
 
 
+def held_out_ml1m_told(folder: Path, seed: int) -> Trial:
+    """The same; the default is told of titles, years and genres, and who the users are."""
+    return replace(held_out_ml1m(folder, seed), beforehand=_ml1m_beforehand(folder))
+
+
 def synthetic_change(folder: Path, seed: int) -> Trial:
     """A planted change of taste, without repeats, in a stream that is drawn anew by the seed."""
     section = Settings().synthetic.model_copy(update={"repeats": 0.0})
@@ -117,18 +124,33 @@ def _ml100k(folder: Path) -> EventTable:
 def _ml100k_beforehand(folder: Path) -> Beforehand:
     items = _read_text(folder / ML_100K_ITEMS, ("item", "title", "year", "genres"))
     users = _read_text(folder / ML_100K_USERS, ("user", "age", "gender", "occupation", "zip"))
-    users = users.with_columns(pl.col("age").cast(pl.Int64, strict=False)).drop("zip")
     return beforehand_of(
+        (_film(item, title, year, genres.split()) for item, title, year, genres in items.rows()),
         (
-            Item(item=item, title=title, tags=[year] if year else [], categories=genres.split())
-            for item, title, year, genres in items.iter_rows()
+            _viewer(user, age, gender, occupation)
+            for user, age, gender, occupation, _ in users.rows()
         ),
-        (
-            UserProfile(
-                user=user, attributes={"age": age, "gender": gender, "occupation": occupation}
-            )
-            for user, age, gender, occupation in users.iter_rows()
-        ),
+    )
+
+
+def _ml1m_beforehand(folder: Path) -> Beforehand:
+    """Ages and occupations are the codes of the data set's groups; a title ends with its year."""
+    films = _read_dat(folder / ML_1M_ITEMS, 3)
+    users = _read_dat(folder / ML_1M_USERS, 5)
+    return beforehand_of(
+        (_film(item, title[:-7], title[-5:-1], genres.split("|")) for item, title, genres in films),
+        (_viewer(user, age, gender, occupation) for user, gender, age, occupation, _ in users),
+    )
+
+
+def _film(item: str, title: str, year: str, genres: list[str]) -> Item:
+    return Item(item=item, title=title, tags=[year] if year else [], categories=genres)
+
+
+def _viewer(user: str, age: str, gender: str, occupation: str) -> UserProfile:
+    years = int(age) if age.isdecimal() else None
+    return UserProfile(
+        user=user, attributes={"age": years, "gender": gender, "occupation": occupation}
     )
 
 
@@ -170,6 +192,19 @@ def _read_text(path: Path, names: Sequence[str]) -> pl.DataFrame:
     if frame.width != len(names):
         raise Fatal(f"{path}: has {frame.width} columns between tabs, not {', '.join(names)}")
     return frame.rename(dict(zip(frame.columns, names, strict=True))).fill_null("")
+
+
+def _read_dat(path: Path, fields: int) -> list[list[str]]:
+    """The fields of each line of a table of MovieLens 1M, between double colons."""
+    try:
+        lines = path.read_text(encoding="latin-1").splitlines()
+    except OSError as error:
+        raise Fatal(f"{path}: cannot be read: {error}") from error
+    rows = [line.split("::") for line in lines]
+    for number, row in enumerate(rows, start=1):
+        if len(row) != fields:
+            raise Fatal(f"{path}, line {number}: {len(row)} fields between '::', not {fields}")
+    return rows
 
 
 def _opened(path: Path, read: Callable[[], pl.DataFrame]) -> pl.DataFrame:

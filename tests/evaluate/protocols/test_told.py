@@ -47,6 +47,40 @@ def test_a_file_of_other_columns_is_named(tmp_path: Path) -> None:
         public_data.unseen_ml100k_told(folder, 0)
 
 
+def held_out(folder: Path, films: str, users: str) -> Path:
+    """A folder with ratings of three users without times, and these lines of films and users."""
+    ratings = {"user": [1, 2, 3, 1], "item": [7, 7, 8, 8], "rating": [4, 5, 1, 2]}
+    pl.DataFrame(ratings).write_parquet(folder / public_data.ML_1M)
+    (folder / public_data.ML_1M_ITEMS).write_text(films, encoding="latin-1")
+    (folder / public_data.ML_1M_USERS).write_text(users, encoding="latin-1")
+    return folder
+
+
+def test_movielens_1m_tells_of_films_and_users(tmp_path: Path) -> None:
+    """The year stands in the title; a title may hold a colon, and letters of Latin-1."""
+    films = "7::Les Misérables: I (1995)::Drama|Musical\n8::Air (2000)::Action\n"
+    folder = held_out(tmp_path, films, "1::F::1::10::48067\n2::M::56::16::70072\n")
+    told = public_data.held_out_ml1m_told(folder, 0).beforehand
+    items = [decode_item(record, _MOST_BYTES) for record in told.items]
+    assert [(i.item, i.title, i.tags, i.categories) for i in items if i] == [
+        ("7", "Les Misérables: I", ["1995"], ["Drama", "Musical"]),
+        ("8", "Air", ["2000"], ["Action"]),
+    ]
+    profiles = [decode_profile(record, _MOST_BYTES) for record in told.profiles]
+    assert [each.attributes for each in profiles if each] == [
+        {"age": 1, "gender": "F", "occupation": "10"},
+        {"age": 56, "gender": "M", "occupation": "16"},
+    ]
+    assert public_data.held_out_ml1m(folder, 0).beforehand.items == ()
+
+
+def test_a_line_of_other_fields_is_named(tmp_path: Path) -> None:
+    """With its number."""
+    folder = held_out(tmp_path, "7::Air (2000)::Action\n8::Air (2000)\n", "")
+    with pytest.raises(Fatal, match=r"ml1m_movies.dat, line 2: 2 fields between '::', not 3"):
+        public_data.held_out_ml1m_told(folder, 0)
+
+
 def test_online_retail_tells_what_a_product_was_first_called(tmp_path: Path) -> None:
     """Of what known customers bought; cancellations and unknown customers tell nothing."""
     pl.DataFrame(
