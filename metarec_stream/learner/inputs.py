@@ -18,9 +18,9 @@ from metarec_stream.adapters.value_sum.outer import Tasks
 from metarec_stream.adapters.value_sum.parameters import CONTENT, PROFILE, TABLES
 from metarec_stream.adapters.value_sum.prefixes import (
     Prefixes,
-    competitors,
     dropped_out,
     prediction_weights,
+    shared_rows,
     spread_events,
 )
 from metarec_stream.catalogue.content import TokenRows, narrowed
@@ -29,7 +29,7 @@ from metarec_stream.learner.processes import Processes
 from metarec_stream.learner.settings import LearnSettings
 from metarec_stream.learner.tables import RowsInUse, SlowWeights, on_device
 
-_NUMBERS = ("candidates", "window", "item_tokens", "profile_tokens", "items", "competing")
+_NUMBERS = ("candidates", "window", "item_tokens", "profile_tokens", "items", "shared")
 """Fields that are numbers of rows; all others are quantities."""
 
 Arrays = dict[str, NDArray[Any]]
@@ -88,33 +88,40 @@ class StepInputs:
         return Inputs(tasks, in_use, share, placed)
 
     def prefixes(
-        self, inputs: Inputs, dimensions: int, choice: PrefixChoice, priors: NDArray[np.floating]
+        self, inputs: Inputs, dimensions: int, choice: PrefixChoice
     ) -> tuple[Prefixes, float]:
         """This process's part of the chosen events' prefixes, and the weight of all.
 
-        dimensions: d, of the value vectors; priors: [rows in use] the items'.
+        dimensions: d, of the value vectors.
         """
         placed, share = inputs.placed, inputs.share
         chosen = spread_events(choice.among, choice.events)
         newest = placed["candidates"][chosen, :1]
         items = np.concatenate([newest, placed["window"][chosen]], axis=1)
-        generator = _drawn_alike(placed["users"][chosen], items)
-        events, places = items.shape
-        rate = self._settings.dropout
         arrays: Arrays = {
             "items": items,
             "times": np.pad(placed["gaps"][chosen], ((0, 0), (1, 0))),
             "weights": prediction_weights(items, placed["weights"][chosen], choice.half_life),
             "profile_tokens": placed["profile_tokens"][chosen],
+            **self._kept(placed["users"][chosen], items, dimensions),
+        }
+        total = float(arrays["weights"].sum(dtype=np.float64))
+        compete = self._settings.shared_candidates
+        shared = shared_rows(items, len(inputs.rows["value"]), compete)
+        here = (chosen >= share.start) & (chosen < share.stop)
+        mine = {name: array[here] for name, array in arrays.items()}
+        return Prefixes(**self._on_device({**mine, "shared": shared})), total
+
+    def _kept(self, users: NDArray[np.uint64], items: NDArray[np.int32], dimensions: int) -> Arrays:
+        """What dropout leaves, drawn from the events themselves: alike in all processes."""
+        told = zlib.crc32(items.tobytes(), zlib.crc32(users.tobytes()))
+        generator = np.random.Generator(np.random.Philox(key=told))
+        events, places = items.shape
+        rate = self._settings.dropout
+        return {
             "kept_values": dropped_out((events, places, dimensions), rate, generator),
             "kept_queries": dropped_out((events, places - 1, dimensions), rate, generator),
         }
-        total = float(arrays["weights"].sum(dtype=np.float64))
-        competing, stand_for = competitors(priors, self._settings.shared_candidates, generator)
-        here = (chosen >= share.start) & (chosen < share.stop)
-        mine = {name: array[here] for name, array in arrays.items()}
-        shared = {"competing": competing, "stand_for": stand_for}
-        return Prefixes(**self._on_device({**mine, **shared})), total
 
     def _on_device(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
         moved = {name: on_device(array, self._processes.device) for name, array in arrays.items()}
@@ -146,9 +153,3 @@ class StepInputs:
             used, places[field] = self._rows.distinct(tokens.astype(np.int32), highest + 1)
             rows.update(dict.fromkeys(tables, used))
         return places, rows
-
-
-def _drawn_alike(users: NDArray[np.uint64], items: NDArray[np.int32]) -> np.random.Generator:
-    """A generator that the events themselves seed: what is drawn is alike in all processes."""
-    told = zlib.crc32(items.tobytes(), zlib.crc32(users.tobytes()))
-    return np.random.Generator(np.random.Philox(key=told))

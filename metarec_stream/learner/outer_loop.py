@@ -221,9 +221,7 @@ class OuterLoop:
         self, parameters: dict[str, Tensor], inputs: Inputs, choice: PrefixChoice
     ) -> Tensor:
         """The mean loss of the predictions from prefixes, or this process's part of it."""
-        priors = parameters["prior"].detach().cpu().numpy()
-        dimensions = len(parameters["start"])
-        prefixes, weight = self._inputs.prefixes(inputs, dimensions, choice, priors)
+        prefixes, weight = self._inputs.prefixes(inputs, len(parameters["start"]), choice)
         served = item_tables(parameters, inputs.tasks)
         start = with_tokens(parameters["start"], parameters.get(PROFILE), prefixes.profile_tokens)
         return prefix_loss(served, prefixes, start) / max(weight, 1.0)

@@ -57,8 +57,8 @@ class LearnSettings(Section):
     """Events of an outer step, fresh and replayed alike, of whose windows every item is predicted
     from the older ones; 0 leaves taste as it was at the beginning."""
     shared_candidates: int = Field(2_048, ge=2, le=1_048_576)
-    """Items that compete with the predicted one: all of the step's, or so many, half of them those
-    that are wanted most and half drawn from the rest, which they stand for."""
+    """Items that compete in these predictions: all of the step's, at most so many beside those that
+    are predicted."""
     dropout: float = Field(0.2, ge=0.0, lt=1.0)
     """Share of the values and queries that is left out in these predictions, at random."""
     table_rate: float = Field(1e-2, gt=0, le=1.0)

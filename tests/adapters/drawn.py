@@ -90,6 +90,5 @@ def prefixes() -> Prefixes:
         profile_tokens=events.profile_tokens,
         kept_values=torch.ones(N, L + 1, D, dtype=torch.float64),
         kept_queries=torch.ones(N, L, D, dtype=torch.float64),
-        competing=torch.arange(ROWS),
-        stand_for=torch.zeros(ROWS, dtype=torch.float64),
+        shared=torch.arange(ROWS),
     )

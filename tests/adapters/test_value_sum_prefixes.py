@@ -12,11 +12,10 @@ import torch
 from metarec_stream.adapters.value_sum.outer import queries
 from metarec_stream.adapters.value_sum.parameters import TOKEN_TABLES
 from metarec_stream.adapters.value_sum.prefixes import (
-    competitors,
     dropped_out,
     prediction_weights,
     prefix_loss,
-    prefix_queries,
+    shared_rows,
 )
 from tests.adapters.drawn import L, N, parameters, prefixes
 
@@ -51,67 +50,14 @@ def test_newer_predictions_count_more_where_asked() -> None:
     np.testing.assert_allclose(prediction_weights(items, events, 2.0), fading, rtol=1e-6)
 
 
-def test_all_rows_compete_while_they_are_few() -> None:
-    """Each for itself."""
-    competing, stand_for = competitors(np.arange(9.0), 9, np.random.default_rng(0))
-    assert competing.tolist() == list(range(9))
-    assert not stand_for.any()
-
-
-def test_of_many_rows_the_likeliest_compete_and_some_that_stand_for_the_rest() -> None:
-    """The sum over all rows is estimated without bias; who is drawn depends on the seed alone."""
-    priors = np.random.default_rng(1).normal(size=200)
-    total = np.exp(priors).sum()
-    estimates = []
-    for seed in range(2_000):
-        competing, stand_for = competitors(priors, 60, np.random.default_rng(seed))
-        assert len(competing) == 60
-        assert (np.diff(competing) > 0).all()
-        estimates.append(np.exp(priors[competing] + stand_for).sum())
-    assert np.mean(estimates) == pytest.approx(total, rel=3e-3)
-    assert set(np.argsort(-priors)[:30]) <= set(competing)
-    again, _ = competitors(priors, 60, np.random.default_rng(1_999))
-    np.testing.assert_array_equal(again, competing)
-
-
-def test_a_predicted_item_that_does_not_compete_is_predicted_all_the_same() -> None:
-    """The loss among a few rows, by hand: the right one once, others for what they stand for."""
-    slow, given = parameters(), prefixes()
-    slow = {name: kept for name, kept in slow.items() if name not in TOKEN_TABLES}
-    competing, stand_for = torch.tensor([0, 2]), torch.tensor([0.0, 1.5], dtype=torch.float64)
-    given = replace(given, competing=competing, stand_for=stand_for)
-    expected = torch.zeros((), dtype=torch.float64)
-    found = prefix_queries(slow, given, slow["start"]) @ slow["value"].T + slow["prior"]
-    for event in range(N):
-        for place in range(L):
-            target = int(given.items[event, place])
-            if target < 0:
-                continue
-            logits = found[event, place]
-            wrong = [
-                logits[row] + log
-                for row, log in zip(competing, stand_for, strict=True)
-                if row != target
-            ]
-            total = torch.logsumexp(torch.stack([logits[target], *wrong]), 0)
-            expected = expected + given.weights[event, place] * (total - logits[target])
-    torch.testing.assert_close(prefix_loss(slow, given, slow["start"]), expected)
-
-
-def test_nothing_is_learned_where_nothing_competes() -> None:
-    """Of a catalogue of one item the loss is 0, and so is its gradient."""
-    slow, given = parameters(), prefixes()
-    slow = {name: kept.requires_grad_() for name, kept in slow.items() if name not in TOKEN_TABLES}
-    alone = replace(
-        given,
-        items=torch.where(given.items >= 0, 0, -1),
-        competing=torch.tensor([0]),
-        stand_for=torch.zeros(1, dtype=torch.float64),
-    )
-    loss = prefix_loss(slow, alone, slow["start"])
-    (gradient,) = torch.autograd.grad(loss, [slow["value"]])
-    assert loss.item() == 0.0
-    assert not gradient.any()
+def test_what_competes_is_bounded_and_holds_what_is_predicted() -> None:
+    """All rows while they are few; else evenly spread ones beside the predicted."""
+    predicted = np.array([[3, 977, -1]], np.int32)
+    assert shared_rows(predicted, 1_000, 1_000).tolist() == list(range(1_000))
+    some = shared_rows(predicted, 1_000, 11)
+    assert {3, 977, 0, 999} <= set(some.tolist())
+    assert len(some) == 13
+    assert (np.diff(some) > 0).all()
 
 
 def test_dropout_leaves_the_mean() -> None:

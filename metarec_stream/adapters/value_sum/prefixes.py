@@ -5,13 +5,12 @@ models: Hidasi et al. 2016, Kang and McAuley 2018), among candidates that all of
 but taste takes part, so that it learns all that histories tell, and not only what popularity and
 co-occurrence leave over.
 
-Letters: k events, T = L predictions an event, P = L + 1 places, S competing rows, K tokens,
+Letters: k events, T = L predictions an event, P = L + 1 places, S shared candidates, K tokens,
 R rows in use, d dimensions.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,10 +44,8 @@ class Prefixes:
     """[k, P, d] what the values are multiplied with: 0 where dropped (`dropped_out`)."""
     kept_queries: Tensor
     """[k, T, d] the same for the queries."""
-    competing: Tensor
-    """int64 [S] ascending: the rows that compete with each predicted one."""
-    stand_for: Tensor
-    """[S] logarithms of how many rows each of them stands for: 0 where it is itself alone."""
+    shared: Tensor
+    """int64 [S] ascending: the rows that compete, all predicted ones among them."""
 
 
 def spread_events(events: int, most: int) -> NDArray[np.int64]:
@@ -56,26 +53,17 @@ def spread_events(events: int, most: int) -> NDArray[np.int64]:
     return np.linspace(0, events - 1, min(events, most)).round().astype(np.int64)
 
 
-def competitors(
-    priors: NDArray[np.floating], most: int, generator: np.random.Generator
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """The rows that compete, ascending, and logarithms of how many rows each stands for: [S] both.
+def shared_rows(predicted: NDArray[np.int32], rows: int, most: int) -> NDArray[np.int32]:
+    """The rows that compete: all in use, or the predicted ones and `most` evenly spread ones.
 
-    priors: [R], of the rows in use. All of them, each for itself, or `most`: half are those of the
-    highest priors, half are drawn from the rest and stand for all of it. So the sum over all rows
-    is estimated without bias (importance sampling: Bengio and Senecal 2008), with the few that it
-    mostly consists of taken as they are.
+    So what is wanted often competes more often than its share, and values learn less of mere
+    popularity, which the features tell already. Without that bias (the likeliest rows, and a drawn
+    part that stands for the rest) taste alone was better and the whole score was not.
     """
-    rows = len(priors)
     if rows <= most:
-        return np.arange(rows, dtype=np.int32), np.zeros(rows, np.float32)
-    order = np.argsort(-priors, kind="stable")
-    head, rest = order[: most // 2], order[most // 2 :]
-    drawn = generator.choice(rest, most - len(head), replace=False)
-    stand_for = np.full(rows, math.log(len(rest) / len(drawn)), np.float32)
-    stand_for[head] = 0.0
-    chosen = np.sort(np.concatenate([head, drawn]))
-    return chosen.astype(np.int32), stand_for[chosen]
+        return np.arange(rows, dtype=np.int32)
+    some = np.linspace(0, rows - 1, most).round().astype(np.int32)
+    return np.union1d(predicted[predicted >= 0], some)
 
 
 def dropped_out(
@@ -142,15 +130,10 @@ def prefix_loss(parameters: Parameters, prefixes: Prefixes, start: Tensor) -> Te
     """
     asked = prefixes.items[:, :-1] >= 0
     queries = (prefix_queries(parameters, prefixes, start) * prefixes.kept_queries)[asked]
-    predicted = prefixes.items[:, :-1][asked]
-    value, prior = parameters["value"], parameters["prior"]
-    right = (queries * functional.embedding(predicted, value)).sum(1) + prior[predicted]
-    competing = prefixes.competing
-    wrong = queries @ value[competing].T + (prior[competing] + prefixes.stand_for)
-    place = torch.searchsorted(competing, predicted).clamp(max=len(competing) - 1)
-    own = competing[place] == predicted
-    wrong[own, place[own]] = -math.inf
-    each = torch.logsumexp(torch.cat([right[:, None], wrong], 1), 1) - right
+    shared = prefixes.shared
+    logits = queries @ parameters["value"][shared].T + parameters["prior"][shared]
+    targets = torch.searchsorted(shared, prefixes.items[:, :-1][asked])
+    each = functional.cross_entropy(logits, targets, reduction="none")
     return (each * prefixes.weights[asked]).sum()
 
 
