@@ -49,6 +49,12 @@ class Reading:
         """The quantile of event→recommendation, milliseconds; NaN before the first one."""
         return 1_000 * quantile(self.latency, share)
 
+    def latency_ms_since(self, earlier: Reading, share: float) -> float:
+        """The same of the recommendations after an earlier look; NaN if there are none."""
+        before = dict(earlier.latency)
+        since = [(upper, count - before.get(upper, 0.0)) for upper, count in self.latency]
+        return 1_000 * quantile(tuple(since), share)
+
 
 def read_consumer(port: int) -> Reading | None:
     """The consumer's metrics; None if it does not answer just now."""

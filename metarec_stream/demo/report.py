@@ -12,6 +12,11 @@ from typing import Any
 from metarec_stream.demo.measurements import Quality, Reading
 
 
+SETTLED_AFTER_S = 10.0
+"""A broker and processes that have just started are slow at first: what a service that runs is like
+shows after this."""
+
+
 @dataclass(frozen=True)
 class Report:
     """The figures of a whole run."""
@@ -22,11 +27,20 @@ class Report:
     """From the first event posted to the last one worked off."""
     meta_versions: Sequence[int]
     """Versions published after 0, in order."""
+    settled: Reading | None = None
+    """The first look after SETTLED_AFTER_S; None if the run was over by then."""
 
     @property
     def events_per_second(self) -> float:
         """Accepted events over the whole run."""
         return self.reading.accepted / self.seconds if self.seconds else 0.0
+
+    @property
+    def settled_ms(self) -> float:
+        """p99 of event→recommendation after SETTLED_AFTER_S; NaN if there was none."""
+        if self.settled is None:
+            return math.nan
+        return self.reading.latency_ms_since(self.settled, 0.99)
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON object of `--json`; a latency is null if nothing was recommended."""
@@ -37,6 +51,7 @@ class Report:
             "latency_ms": {
                 "p50": _number(self.reading.latency_ms(0.50)),
                 "p99": _number(self.reading.latency_ms(0.99)),
+                "p99_settled": _number(self.settled_ms),
             },
             "meta_versions": list(self.meta_versions),
             "model": _quality(self.reading.quality["model"]),
@@ -55,7 +70,8 @@ class Report:
         versions = ", ".join(str(version) for version in self.meta_versions) or "none"
         return (
             f"{reading.accepted:,} events in {self.seconds:.1f} s "
-            f"({self.events_per_second:,.0f}/s); event to recommendation: {latencies(reading)}\n"
+            f"({self.events_per_second:,.0f}/s); event to recommendation: {latencies(reading)}"
+            f"{_settled(self.settled_ms)}\n"
             f"meta versions published: {versions}\n"
             f"hit rate at 10, every event predicted before it was learned "
             f"({reading.ranked:,} of them): model {model.hit_rate:.3f}{times} "
@@ -78,6 +94,12 @@ def latencies(reading: Reading) -> str:
     """Event to recommendation, in words."""
     half, most = reading.latency_ms(0.50), reading.latency_ms(0.99)
     return "no list yet" if math.isnan(half) else f"p50 {half:.0f} ms, p99 {most:.0f} ms"
+
+
+def _settled(milliseconds: float) -> str:
+    if math.isnan(milliseconds):
+        return ""
+    return f" ({milliseconds:.0f} ms after the first {SETTLED_AFTER_S:.0f} s)"
 
 
 def _quality(quality: Quality) -> dict[str, float]:

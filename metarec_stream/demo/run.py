@@ -20,7 +20,7 @@ from metarec_stream.demo.interruption import Interruption
 from metarec_stream.demo.live import View, view
 from metarec_stream.demo.measurements import Reading, not_ready, read_consumer
 from metarec_stream.demo.processes import Subcommand, Subcommands, free_port
-from metarec_stream.demo.report import Report
+from metarec_stream.demo.report import SETTLED_AFTER_S, Report
 from metarec_stream.demo.stay import how_to_take_part
 from metarec_stream.demo.topics import delete_topics, published_versions, with_own_names
 from metarec_stream.errors import Fatal
@@ -108,9 +108,9 @@ class Demo:
             arguments = ("online-retail", "--limit", str(self._plan.events), "--rate", f"{rate}/s")
             producer = self._subcommand("produce", *arguments)
             with self._view:
-                reading, seconds = self._watch(producer, subscriber)
+                reading, settled, seconds = self._watch(producer, subscriber)
         versions = published_versions(self._settings)
-        report = Report(reading, seconds, versions)
+        report = Report(reading, seconds, versions, settled)
         self._console.print(report.summary(), markup=False, highlight=False, soft_wrap=True)
         if self._plan.json is not None:
             report.write(self._plan.json)
@@ -168,10 +168,13 @@ class Demo:
 
     def _watch(
         self, producer: Subcommand, subscriber: RecommendationSubscriber
-    ) -> tuple[Reading, float]:
-        """Show what happens until all is worked off: the last reading, and the seconds it took."""
+    ) -> tuple[Reading, Reading | None, float]:
+        """Show what happens until all is worked off: the last reading and the seconds it took.
+
+        Between them the first reading after SETTLED_AFTER_S, or None.
+        """
         started = quiet_since = time.monotonic()
-        reading = Reading()
+        reading, settled = Reading(), None
         while reading.handled < self._plan.events or reading.lag > 0:
             self._subcommands.check(self._say)
             self._interruption.check()
@@ -180,12 +183,14 @@ class Demo:
             now = time.monotonic()
             if not before:
                 started = now - _TICK_S
+            if settled is None and now - started >= SETTLED_AFTER_S:
+                settled = reading
             if reading.handled > before or producer.status is None:
                 quiet_since = now
             self._view.show(reading, lists[-1] if lists else None)
             if now - quiet_since > _DRAIN_LIMIT_S:
                 raise Fatal(_stuck(reading, self._plan.events))
-        return reading, time.monotonic() - started
+        return reading, settled, time.monotonic() - started
 
     def _pause(self) -> None:
         self._interruption.check()
