@@ -11,7 +11,6 @@ from typing import Any
 
 from metarec_stream.demo.measurements import Quality, Reading
 
-
 SETTLED_AFTER_S = 10.0
 """A broker and processes that have just started are slow at first: what a service that runs is like
 shows after this."""
