@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -23,6 +24,7 @@ from metarec_stream.evaluate.protocols import adaptation, globo, movielens, reta
 from metarec_stream.evaluate.protocols.jodie import jodie
 from metarec_stream.evaluate.protocols.trial import Trial
 
+_Read = TypeVar("_Read")
 Prepare = Callable[[Path, int], Trial]
 """From the folder of public data and a seed."""
 
@@ -196,18 +198,15 @@ def _read_text(path: Path, names: Sequence[str]) -> pl.DataFrame:
 
 def _read_dat(path: Path, fields: int) -> list[list[str]]:
     """The fields of each line of a table of MovieLens 1M, between double colons."""
-    try:
-        lines = path.read_text(encoding="latin-1").splitlines()
-    except OSError as error:
-        raise Fatal(f"{path}: cannot be read: {error}") from error
-    rows = [line.split("::") for line in lines]
+    text = _opened(path, lambda: path.read_text(encoding="latin-1"))
+    rows = [line.split("::") for line in text.splitlines()]
     for number, row in enumerate(rows, start=1):
         if len(row) != fields:
             raise Fatal(f"{path}, line {number}: {len(row)} fields between '::', not {fields}")
     return rows
 
 
-def _opened(path: Path, read: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+def _opened(path: Path, read: Callable[[], _Read]) -> _Read:
     try:
         return read()
     except (pl.exceptions.PolarsError, OSError) as error:
