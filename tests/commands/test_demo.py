@@ -122,6 +122,7 @@ def test_a_small_demo_shows_its_figures_and_leaves_nothing(folder: Path, tmp_pat
     assert 18.0 < figures["seconds"] < 90.0
     assert figures["events_per_second"] == pytest.approx(6_000 / figures["seconds"], rel=0.01)
     assert 0.0 < figures["latency_ms"]["p50"] <= figures["latency_ms"]["p99"]
+    assert figures["latency_ms"]["p99_settled"] > 0.0
     versions = figures["meta_versions"]
     assert versions
     assert versions == sorted(set(versions))
