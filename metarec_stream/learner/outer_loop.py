@@ -37,6 +37,12 @@ _ADAGRAD_EPSILON = 1e-7
 _STEP_DECAY_RATE, _TIME_SCALE_RATE = 15.0, 5.0
 """Decays are logits, and time scales logarithms of seconds: both have further to go than the other
 weights, and after a change of taste they are what has to move first."""
+_MIXING_RATE = 0.1
+"""Mixing is d x d weights a sum and begins where it is nearly right: in larger steps it follows
+the noise of single blocks."""
+_PRIOR_RATE = 6.0
+"""A prior has as far to go as the logarithm of an item's count; until it is there, value vectors
+learn popularity instead of taste."""
 _CHOICE_HALF_LIFE = 8_192.0
 """Events after which what they told of a parameter chosen from a few values counts half."""
 
@@ -83,7 +89,8 @@ class OuterLoop:
         self._candidate = candidate
         self._processes = processes
         self._inputs = StepInputs(settings, processes, content)
-        alone = dict.fromkeys(("value", "prior", CONTENT["value"]), settings.value_rate)
+        alone = dict.fromkeys(("value", CONTENT["value"]), settings.value_rate)
+        alone["prior"] = settings.value_rate * _PRIOR_RATE
         self._adagrad = RowAdagrad(settings.table_rate, alone)
         self._told = {
             "rerank_share": torch.zeros(len(SHARES), device=processes.device),
@@ -98,6 +105,7 @@ class OuterLoop:
         self._parent = {name: tensor.detach().clone() for name, tensor in trained.items()}
         rates = {
             **dict.fromkeys(("taste", "theta", "agreement"), self._settings.features_rate),
+            "mixing": self._settings.weights_rate * _MIXING_RATE,
             "step_decay": self._settings.weights_rate * _STEP_DECAY_RATE,
             "log_time_scale": self._settings.weights_rate * _TIME_SCALE_RATE,
             "feature_step": self._settings.feature_step_rate,

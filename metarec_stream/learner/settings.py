@@ -56,17 +56,19 @@ class LearnSettings(Section):
     prefix_events: int = Field(32, ge=0, le=65_536)
     """Events of an outer step, fresh and replayed alike, of whose windows every item is predicted
     from the older ones; 0 leaves taste as it was at the beginning."""
-    shared_candidates: int = Field(2_048, ge=2, le=1_048_576)
+    shared_candidates: int = Field(8_192, ge=2, le=1_048_576)
     """Items that compete in these predictions: all of the step's, at most so many beside those that
     are predicted."""
-    dropout: float = Field(0.2, ge=0.0, lt=1.0)
+    dropout: float = Field(0.35, ge=0.0, lt=1.0)
     """Share of the values and queries that is left out in these predictions, at random."""
     table_rate: float = Field(1e-2, gt=0, le=1.0)
     """Step size of the item tables (row-wise Adagrad)."""
     value_rate: float = Field(5e-2, gt=0, le=1.0)
-    """Step size of those that these predictions learn: value vectors and priors."""
+    """Step size of the value vectors, which these predictions learn; that of priors is six times
+    as large."""
     weights_rate: float = Field(1e-3, gt=0, le=1.0)
-    """Step size of mixing, start, gain and decays (Adam)."""
+    """Step size of start and gain (Adam); that of mixing is a tenth of it, that of decays 15 times and
+    of time scales 5 times as large."""
     features_rate: float = Field(1e-2, gt=0, le=1.0)
     """Step size of the feature weights and of taste's (Adam)."""
     feature_step_rate: float = Field(5e-3, gt=0, le=1.0)

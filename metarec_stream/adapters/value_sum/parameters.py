@@ -87,7 +87,10 @@ UNTRAINED = ("rerank_share", "temperature")
 """Small parameters that no gradient moves."""
 
 _TIME_SCALES_S = (1_800.0, 86_400.0, 30 * 86_400.0, 365 * 86_400.0)
-_STEP_DECAYS = (-2.0, 0.0, 1.5, 3.0)
+_STEP_DECAYS = (-2.0, 0.0, 1.5, 8.0)
+_LONGEST_SUM_SHARE = 0.7
+"""Of the query in version 0, that of the sum which hears the whole window alike: what holds when
+the order of events says nothing. Where it does, learning moves on from there."""
 _THETA_START = {
     "popularity_500": 0.5,
     "popularity_5000": 1.0,
@@ -121,7 +124,6 @@ def version_zero(
     theta = np.zeros((len(features), situation), np.float32)
     for name, weight in _THETA_START.items():
         theta[features.index(name), 0] = weight
-    mixing: Table = np.stack([np.eye(dimensions) / time_scales] * time_scales).astype(np.float32)
     pick = np.linspace(0, len(_STEP_DECAYS) - 1, time_scales).round().astype(int)
     return MetaVersion(
         version=0,
@@ -137,7 +139,7 @@ def version_zero(
             "content_embedding": np.zeros((0, dimensions), np.float32),
             "content_bias": np.zeros(0, np.float32),
             "profile_start": np.zeros((0, dimensions), np.float32),
-            "mixing": mixing,
+            "mixing": _first_mixing(dimensions, time_scales),
             "start": np.zeros(dimensions, np.float32),
             "gain": np.ones(dimensions, np.float32),
             "step_decay": np.array(_STEP_DECAYS, np.float32)[pick],
@@ -153,6 +155,14 @@ def version_zero(
             **_silent_network(len(features) + 1 + situation, settings.rerank_units),
         },
     )
+
+
+def _first_mixing(dimensions: int, time_scales: int) -> Table:
+    """W [H, d, d] before learning: each sum as it is, weighted; the longest is the last."""
+    shares = np.full(time_scales, (1.0 - _LONGEST_SUM_SHARE) / max(1, time_scales - 1))
+    shares[-1] = 1.0 - shares[:-1].sum()
+    mixing: Table = (shares[:, None, None] * np.eye(dimensions)).astype(np.float32)
+    return mixing
 
 
 def shape_in(version: MetaVersion, name: str, zero: Table) -> tuple[int, ...]:
