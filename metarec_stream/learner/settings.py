@@ -67,8 +67,8 @@ class LearnSettings(Section):
     """Step size of the value vectors, which these predictions learn; that of priors is six times
     as large."""
     weights_rate: float = Field(1e-3, gt=0, le=1.0)
-    """Step size of start and gain (Adam); that of mixing is a tenth of it, that of decays 15 times and
-    of time scales 5 times as large."""
+    """Step size of start and gain (Adam); that of mixing is a tenth of it, that of decays 15 times
+    and that of time scales 5 times as large."""
     features_rate: float = Field(1e-2, gt=0, le=1.0)
     """Step size of the feature weights and of taste's (Adam)."""
     feature_step_rate: float = Field(5e-3, gt=0, le=1.0)
