@@ -56,7 +56,7 @@ class LearnSettings(Section):
     prefix_events: int = Field(32, ge=0, le=65_536)
     """Events of an outer step, fresh and replayed alike, of whose windows every item is predicted
     from the older ones; 0 leaves taste as it was at the beginning."""
-    shared_candidates: int = Field(8_192, ge=2, le=1_048_576)
+    shared_candidates: int = Field(4_096, ge=2, le=1_048_576)
     """Items that compete in these predictions: all of the step's, at most so many beside those that
     are predicted."""
     dropout: float = Field(0.35, ge=0.0, lt=1.0)
