@@ -24,8 +24,8 @@ class _Order(msgspec.Struct, frozen=True, kw_only=True):
     """What all processes do now."""
 
     do: Literal[
-        "begin", "add_items", "put_content", "judge", "step", "roll_back", "anchor_here", "turn",
-        "end",
+        "begin", "add_items", "put_content", "judge", "judge_average", "step", "roll_back",
+        "anchor_at_candidate", "anchor_at_average", "turn", "end",
     ]  # fmt: skip
     settings: str = ""
     """JSON of the leader's, which hold for all."""
@@ -66,6 +66,10 @@ class Leader:
         self._tell("judge", arrays=events.arrays())
         return self.replica.judge(events)
 
+    def judge_average(self, events: TaskEvents) -> Losses:
+        self._tell("judge_average", arrays=events.arrays())
+        return self.replica.judge_average(events)
+
     def step(self, events: TaskEvents, choice: PrefixChoice | None = None) -> Losses | None:
         self._tell("step", arrays=events.arrays(), choice=choice)
         return self.replica.step(events, choice)
@@ -74,9 +78,13 @@ class Leader:
         self._tell("roll_back")
         self.replica.roll_back()
 
-    def anchor_here(self) -> None:
-        self._tell("anchor_here")
-        self.replica.anchor_here()
+    def anchor_at_candidate(self) -> None:
+        self._tell("anchor_at_candidate")
+        self.replica.anchor_at_candidate()
+
+    def anchor_at_average(self) -> None:
+        self._tell("anchor_at_average")
+        self.replica.anchor_at_average()
 
     def turn(self, stop: bool) -> bool:
         """Whether any process was asked to stop; asked often enough, all stay responsive."""
@@ -132,11 +140,15 @@ def _do(order: _Order, replica: Replica, processes: Processes, stop: threading.E
             replica.put_content(**load_tensors(order.arrays))
         case "judge":
             replica.judge(TaskEvents(**load_tensors(order.arrays)))
+        case "judge_average":
+            replica.judge_average(TaskEvents(**load_tensors(order.arrays)))
         case "step":
             replica.step(TaskEvents(**load_tensors(order.arrays)), order.choice)
         case "roll_back":
             replica.roll_back()
-        case "anchor_here":
-            replica.anchor_here()
+        case "anchor_at_candidate":
+            replica.anchor_at_candidate()
+        case "anchor_at_average":
+            replica.anchor_at_average()
         case "turn":
             processes.any(stop.is_set())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import structlog
@@ -18,6 +18,7 @@ from metarec_stream.contract.meta_version import MetaVersion
 from metarec_stream.contract.receipt import Receipt
 from metarec_stream.contract.task import MOST_TOKENS, TaskBlock
 from metarec_stream.learner.buffer import ReplayBuffer
+from metarec_stream.learner.contenders import Contenders
 from metarec_stream.learner.drift import DriftWatch
 from metarec_stream.learner.erasures import Erasures
 from metarec_stream.learner.events import TaskEvents, concatenate, events_of, require_learnable
@@ -89,6 +90,7 @@ class Learner:
         self._drift_blocks = progress.drift_blocks
         self._events = progress.events
         self._loss = progress.loss
+        self._contenders = replace(progress.contenders)
         self._step_seconds = 0.0
         self.hurried = False
         """Whether more comes than is learned: then a block gets one outer step."""
@@ -207,6 +209,7 @@ class Learner:
             drift_blocks=self._drift_blocks,
             events=self._events,
             loss=self._loss,
+            contenders=replace(self._contenders),
             added=self._buffer.added,
             random_state=self._buffer.random_state(),
         )
@@ -232,10 +235,11 @@ class Learner:
             self._pending.add(events, partition, next_offset)
 
     def _learn(self, fresh: TaskEvents) -> None:
-        """Score a block by both, then move the candidate; roll it back if it broke."""
+        """Score a block by all, then move the candidate; roll it back if it broke."""
         started = time.perf_counter()
         fresh = weighed(fresh, self._settings)
         anchor = self._leader.judge(fresh)
+        average = self._leader.judge_average(fresh)
         drifted = self._drifted(anchor)
         self._events += len(fresh)
         candidate = self._step(fresh)
@@ -243,17 +247,24 @@ class Learner:
         if candidate is None or any(self._step(fresh) is None for _ in more):
             self._roll_back()
             return
-        self._loss = float(np.average(candidate, weights=fresh.weights))
+        losses = {"anchor": anchor, "candidate": candidate, "average": average}
+        means = {
+            name: float(np.average(each, weights=fresh.weights)) for name, each in losses.items()
+        }
+        contender = self._contenders.chosen()
+        self._contenders.note(candidate, average, fresh.weights)
+        self._loss = means[contender]
         self._metrics.loss.set(self._loss)
         # Where the two were the same, their difference says nothing; trust may still publish.
-        told = fresh.weights * (anchor - candidate)
+        told = fresh.weights * (anchor - losses[contender])
         self._gate.add(told if self._since_anchor.events else told[:0])
         if drifted:
             self._gate.after_drift()
+            self._contenders = Contenders()
         self._since_anchor.events += len(fresh)
         self._buffer.add(fresh)
         self._metrics.buffered.set(len(self._buffer))
-        self._track(float(np.average(anchor, weights=fresh.weights)), time.perf_counter() - started)
+        self._track(means, time.perf_counter() - started)
 
     def _drifted(self, anchor: NDArray[np.float32]) -> bool:
         """Whether to react to a drift that a block's losses show."""
@@ -264,12 +275,11 @@ class Learner:
         self._drift_blocks = self._settings.drift_blocks
         return True
 
-    def _track(self, anchor_loss: float, seconds: float) -> None:
+    def _track(self, losses: Mapping[str, float], seconds: float) -> None:
         self._tracking.scalars(
             self._events,
             {
-                "loss/candidate": self._loss,
-                "loss/anchor": anchor_loss,
+                **{f"loss/{name}": loss for name, loss in losses.items()},
                 "drift/recent_loss": self._drift.recent_loss,
                 "drift/recent_events": self._drift.recent_events,
                 "drift/found": self._drift.found,
@@ -315,33 +325,45 @@ class Learner:
         version = self._new_version(verdict, now_ms)
         self._since_anchor.published = True
         if self._since_anchor.events >= self._anchor_every and verdict.events:
-            self._leader.anchor_here()
+            self._anchor_here()
             self._compare_anew()
         return version
+
+    def _anchor_here(self) -> None:
+        """The contender as it is becomes the anchor."""
+        if self._contenders.chosen() == "average":
+            self._leader.anchor_at_average()
+        else:
+            self._leader.anchor_at_candidate()
 
     def _withdraw(self, verdict: Verdict, now_ms: int) -> MetaVersion | None:
         """Learning went wrong: begin again from the anchor, and publish that if it is not live."""
         if not self._since_anchor.published:
             return None
         logger.warning("meta_version_withdrawn", version=self._version, margin=verdict.margin)
-        self._leader.roll_back()
-        version = self._new_version(verdict, now_ms)
-        self._compare_anew()
-        return version
+        self._begin_from_anchor()
+        return self._new_version(verdict, now_ms)
 
     def _roll_back(self) -> None:
         """The candidate's loss is not a number: begin again from the anchor."""
         logger.warning("candidate_rolled_back", live_version=self._version)
         self._metrics.gate_decisions.labels("refused").inc()
+        self._begin_from_anchor()
+
+    def _begin_from_anchor(self) -> None:
+        """What was learned since is forgotten."""
         self._leader.roll_back()
+        self._contenders = Contenders()
         self._compare_anew()
 
     def _compare_anew(self) -> None:
-        """Candidate and anchor are the same."""
+        """The contender has just become the anchor, or the anchor the contender."""
         self._gate.new_anchor()
         self._since_anchor = SinceAnchor()
 
     def _new_version(self, verdict: Verdict, now_ms: int) -> MetaVersion:
+        chosen = self._contenders.chosen()
+        served = self.replica.average if chosen == "average" else self.replica.candidate
         parent, self._version = self._version, self._newest + 1
         self._newest, self._created_ms = self._version, now_ms
         return MetaVersion(
@@ -349,12 +371,13 @@ class Learner:
             parent=parent,
             adapter=NAME,
             items=self._items.ids(),
-            parameters=self.replica.candidate.arrays(),
+            parameters=served.arrays(),
             metrics={
                 "margin": verdict.margin,
                 "standard_error": verdict.standard_error,
                 "events": float(verdict.events),
                 "loss": self._loss,
+                "averaged": float(chosen == "average"),
             },
             task_offsets=self.task_offsets,
             created_ms=now_ms,

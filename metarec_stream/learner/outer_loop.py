@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 from metarec_stream.adapters.value_sum.outer import (
     LOG_TEMPERATURES,
     SHARES,
+    Scores,
     item_tables,
     losses_by_share,
     losses_by_temperature,
@@ -47,6 +48,8 @@ _CHOICE_HALF_LIFE = 8_192.0
 """Events after which what they told of a parameter chosen from a few values counts half."""
 
 Arrays = Mapping[str, NDArray[Any]]
+OnStep = Callable[[SlowWeights, Mapping[str, Tensor]], None]
+"""Is told of the candidate when it has moved, and of the rows of its tables that a step used."""
 
 
 class RowAdagrad:
@@ -84,9 +87,11 @@ class OuterLoop:
         candidate: SlowWeights,
         processes: Processes,
         content: TokenRows,
+        on_step: OnStep,
     ) -> None:
         self._settings = settings
         self._candidate = candidate
+        self._on_step = on_step
         self._processes = processes
         self._inputs = StepInputs(settings, processes, content)
         alone = dict.fromkeys(("value", CONTENT["value"]), settings.value_rate)
@@ -121,10 +126,10 @@ class OuterLoop:
         ]
         self._adam = torch.optim.Adam(groups, betas=_ADAM_DECAYS, eps=_ADAM_EPSILON)
 
-    def adopt_parent(self) -> None:
-        """The candidate has become the live version: from now on it is the parent."""
-        for name, tensor in self._trained().items():
-            self._parent[name].copy_(tensor.detach())
+    def adopt_parent(self, live: SlowWeights) -> None:
+        """What has become the live version is the parent from now on."""
+        for name, parent in self._parent.items():
+            parent.copy_(live.small[name].detach())
 
     def tensors(self) -> dict[str, Tensor]:
         """What it remembers of past steps: `parent/…`, `adagrad/…`, `adam/<parameter>/…`."""
@@ -167,9 +172,7 @@ class OuterLoop:
         probabilities: the best ones on the events judged so far, the newest counting most. The
         temperature is of the next event whatever its type, so events count alike there.
         """
-        inputs = self._inputs.of(live, events)
-        with self._processes.matrix_products():
-            found = scores(live.gather(inputs.rows), inputs.tasks)
+        inputs, found = self._scored(live, events)
         chosen = self._candidate.small["rerank_share"]
         tempered = losses_by_temperature(found, inputs.tasks.log_q, chosen)
         told = (losses_by_share(found), tempered)
@@ -179,8 +182,21 @@ class OuterLoop:
         weights = on_device(events.weights, each.device)
         self._choose("rerank_share", SHARES, each @ weights, len(events))
         self._choose("temperature", LOG_TEMPERATURES, by_temperature.sum(1), len(events))
-        served = int((live.small["rerank_share"] * (len(SHARES) - 1)).round())
-        return each[served].cpu().numpy()
+        return each[_served(live)].cpu().numpy()
+
+    @torch.no_grad()
+    def losses(self, weights: SlowWeights, events: TaskEvents) -> NDArray[np.float32]:
+        """Their loss of each event; nothing is learned from it."""
+        inputs, found = self._scored(weights, events)
+        mine = losses_by_share(found)[_served(weights)]
+        (each,) = self._processes.summed([_spread(mine, inputs.share, len(events))])
+        return each.cpu().numpy()
+
+    def _scored(self, weights: SlowWeights, events: TaskEvents) -> tuple[Inputs, Scores]:
+        """This process's part of the events, and how the weights score it."""
+        inputs = self._inputs.of(weights, events)
+        with self._processes.matrix_products():
+            return inputs, scores(weights.gather(inputs.rows), inputs.tasks)
 
     def _choose(self, name: str, values: tuple[float, ...], told: Tensor, events: int) -> None:
         """Give the candidate the value of least loss; `told` is that of these events with each."""
@@ -255,6 +271,7 @@ class OuterLoop:
             tensor.grad = gradients[name]
         torch.nn.utils.clip_grad_norm_(list(trained.values()), self._settings.clip)
         self._adam.step()
+        self._on_step(self._candidate, rows)
 
     def _trained(self) -> dict[str, Tensor]:
         """The small parameters that a gradient moves."""
@@ -270,6 +287,11 @@ def _spread(mine: Tensor, share: slice, count: int) -> Tensor:
     every = mine.new_zeros((*mine.shape[:-1], count))
     every[..., share] = mine
     return every
+
+
+def _served(weights: SlowWeights) -> int:
+    """The place in `SHARES` of the re-ranker's share that they serve."""
+    return int((weights.small["rerank_share"] * (len(SHARES) - 1)).round())
 
 
 def _finite(tensors: list[Tensor]) -> bool:

@@ -11,6 +11,7 @@ from metarec_stream.adapters.value_sum.parameters import NAME, TABLES
 from metarec_stream.catalogue.content import TokenRows
 from metarec_stream.contract.meta_version import MetaVersion
 from metarec_stream.contract.task import MOST_TOKENS
+from metarec_stream.learner.averaging import WeightAverage
 from metarec_stream.learner.events import TaskEvents
 from metarec_stream.learner.inputs import PrefixChoice
 from metarec_stream.learner.outer_loop import Arrays, OuterLoop
@@ -25,11 +26,11 @@ _NO_TOKENS = np.zeros((0, MOST_TOKENS), np.int16)
 
 
 class Replica:
-    """The anchor of the gate, the candidate, and the outer loop that moves it.
+    """The anchor of the gate, the candidate, its average, and the outer loop that moves it.
 
-    arrays: `anchor/…`, and whatever `tensors` gave of `candidate/…` (else equal to the anchor) and
-    of the outer loop and of `content/…`. items: the ids of the tables' rows; where a set has fewer
-    rows, the last are new.
+    arrays: `anchor/…`, and whatever `arrays` gave of `candidate/…` and `average/…` (else equal to
+    the anchor), of the outer loop and of `content/…`. items: the ids of the tables' rows; where a
+    set has fewer rows, the last are new.
     """
 
     def __init__(
@@ -37,16 +38,27 @@ class Replica:
     ) -> None:
         anchor = under("anchor", arrays)
         self.anchor = _slow_weights(items, anchor, processes)
-        self.candidate = _slow_weights(items, under("candidate", arrays) or anchor, processes)
+        moving = under("candidate", arrays) or anchor
+        self.candidate = _slow_weights(items, moving, processes)
+        averaged = _slow_weights(items, under("average", arrays) or moving, processes)
+        self._averaging = WeightAverage(averaged, settings.average_steps, processes.device)
+        self._averaging.restore(under("uses", arrays))
         self.content = TokenRows()
         self.put_content(**under("content", arrays))
-        self._loop = OuterLoop(settings, self.candidate, processes, self.content)
+        self._loop = OuterLoop(
+            settings, self.candidate, processes, self.content, self._averaging.follow
+        )
         self._loop.restore(arrays)
+
+    @property
+    def average(self) -> SlowWeights:
+        """The mean of what the candidate was in its latest steps."""
+        return self._averaging.weights
 
     def add_items(self, items: list[str]) -> None:
         """Rows for items that nobody knows."""
-        self.anchor.add_items(items)
-        self.candidate.add_items(items)
+        for weights in (self.anchor, self.candidate, self.average):
+            weights.add_items(items)
 
     def put_content(
         self, rows: NDArray[np.int64] = _NO_ROWS, tokens: NDArray[np.int16] = _NO_TOKENS
@@ -58,27 +70,38 @@ class Replica:
         """The anchor's loss of each event."""
         return self._loop.judge(self.anchor, events)
 
+    def judge_average(self, events: TaskEvents) -> Losses:
+        """The average's loss of each event."""
+        return self._loop.losses(self.average, events)
+
     def step(self, events: TaskEvents, choice: PrefixChoice | None = None) -> Losses | None:
         """Move the candidate; the loss of each event before it, None if it could not move."""
         return self._loop.step(events, choice)
 
     def roll_back(self) -> None:
-        """The candidate begins again from the anchor."""
+        """Candidate and average begin again from the anchor."""
         self.candidate.take_over(self.anchor)
+        self.average.take_over(self.anchor)
+        self._averaging.begin_anew()
         self._loop.restart()
 
-    def anchor_here(self) -> None:
+    def anchor_at_candidate(self) -> None:
         """The candidate as it is becomes the anchor."""
         self.anchor.take_over(self.candidate)
-        self._loop.adopt_parent()
+        self._loop.adopt_parent(self.anchor)
+
+    def anchor_at_average(self) -> None:
+        """The average as it is becomes the anchor."""
+        self.anchor.take_over(self.average)
+        self._loop.adopt_parent(self.anchor)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Copies of all that another replica needs to go on just as this one."""
         loop = {
             name: np.array(tensor.detach().cpu().numpy())
-            for name, tensor in self._loop.tensors().items()
+            for name, tensor in {**self._loop.tensors(), **self._averaging.tensors()}.items()
         }
-        sets = {"anchor": self.anchor, "candidate": self.candidate}
+        sets = {"anchor": self.anchor, "candidate": self.candidate, "average": self.average}
         weights = {
             f"{kind}/{name}": array
             for kind, kept in sets.items()

@@ -76,6 +76,10 @@ class LearnSettings(Section):
     (Adam)."""
     rerank_rate: float = Field(1e-3, gt=0, le=1.0)
     """Step size of the re-ranker (Adam)."""
+    average_steps: int = Field(500, ge=1, le=1_000_000)
+    """Outer steps that an average of the weights spans at most. Published is the average or the
+    newest weights, whichever had less loss on events before they were learned; 1 averages
+    nothing."""
     l2: float = Field(0.0, ge=0, le=1.0)
     """Weight of the squared norm of the parameters in use."""
     proximal: float = Field(0.0, ge=0, le=1e3)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from metarec_stream.adapters.value_sum.parameters import TABLES, TOKEN_TABLES, hashed_values
 from metarec_stream.contract.meta_version import MetaVersion
+from metarec_stream.learner.contenders import Contenders
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -54,7 +55,9 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     events: int = 0
     """Events learned."""
     loss: float = 0.0
-    """Of the candidate on the newest block, before it learned; 0 before the first."""
+    """Of the contender on the newest block, before it was learned; 0 before the first."""
+    contenders: Contenders = msgspec.field(default_factory=Contenders)
+    """What the events told of candidate and average."""
     added: int = 0
     """Events ever added to the replay buffer."""
     random_state: str = ""
@@ -65,8 +68,9 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 class Snapshot:
     """One moment of a learner.
 
-    arrays: `anchor/…`, `candidate/…`, `parent/…`, `adam/…`, `adagrad/…`, `buffer/…`,
-    `content/…`, `waiting/<n>/…`, `gate` and `drift`; what is missing is as at the beginning.
+    arrays: `anchor/…`, `candidate/…`, `average/…`, `uses/…`, `parent/…`, `adam/…`, `adagrad/…`,
+    `buffer/…`, `content/…`, `waiting/<n>/…`, `gate` and `drift`; what is missing is as at the
+    beginning.
     """
 
     progress: Progress
@@ -122,7 +126,7 @@ def reconciled(kept: Snapshot, live: MetaVersion, newest: int) -> Snapshot:
     )
     if live.version < was.version:
         return Snapshot(adopted, arrays)
-    stale = ("candidate/", "waiting/")
+    stale = ("candidate/", "average/", "uses/", "waiting/")
     learned = dict(live.task_offsets)
     return Snapshot(
         msgspec.structs.replace(

@@ -40,7 +40,8 @@ def test_what_went_wrong_is_taken_back() -> None:
     one = Learner(SETTINGS, built_in_version(SETTINGS), LearnerMetrics(registry))
     fed(one, [planted_block(seed) for seed in range(20)])
     with torch.no_grad():
-        one.replica.candidate.tables["embedding"].mul_(-1)
+        for weights in (one.replica.candidate, one.replica.average):
+            weights.tables["embedding"].mul_(-1)
     anchor = one.replica.anchor.arrays()
     versions = fed(one, [planted_block(seed) for seed in range(20, 24)])
     name = "metarec_gate_decisions_total"

@@ -140,10 +140,10 @@ def test_offsets_move_on_once_a_block_is_learned() -> None:
 
 
 def test_a_new_item_starts_at_its_hash_in_both_sets() -> None:
-    """Live and candidate know it at V = its id's hash, E = 0, b = 0."""
+    """Live, candidate and average know it at V = its id's hash, E = 0, b = 0."""
     one = learner(quick_settings())
     one.take(planted_block(0, n=10))
-    for weights in (one.replica.anchor, one.replica.candidate):
+    for weights in (one.replica.anchor, one.replica.candidate, one.replica.average):
         row = weights.tables["value"][3].numpy()
         np.testing.assert_array_equal(row, hashed_value("item-3", 8))
         assert not weights.tables["embedding"][:12].any()

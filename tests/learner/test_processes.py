@@ -33,7 +33,7 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
     assert len(alone["published"]) >= 2
     np.testing.assert_allclose(together["published"], alone["published"], rtol=1e-4)
     for name, array in alone.items():
-        if name.startswith(("anchor/", "candidate/", "parent/", "adagrad/")):
+        if name.startswith(("anchor/", "candidate/", "average/", "uses/", "parent/", "adagrad/")):
             np.testing.assert_allclose(together[name], array, rtol=1e-2, atol=1e-2, err_msg=name)
     moved = np.abs(alone["candidate/embedding"]).max()
     assert moved > 0.1, "nothing was learned, so nothing was compared"

@@ -96,7 +96,7 @@ def test_a_newer_version_on_the_topic_is_live_and_the_candidate() -> None:
     assert again.taken_offsets == again.task_offsets == newer.task_offsets
     after = again.snapshot()
     rows = [after.progress.items.index(item) for item in newer.items]
-    for kind in ("anchor", "candidate", "parent"):
+    for kind in ("anchor", "candidate", "average", "parent"):
         for name, array in newer.parameters.items():
             found = after.arrays.get(f"{kind}/{name}")
             if found is not None:
@@ -128,7 +128,13 @@ def test_a_live_version_that_was_never_committed_is_not_live() -> None:
         after.arrays["anchor/value"][after.progress.items.index("item-3-2")],
         hashed_value("item-3-2", 8),
     )
-    for name in ("candidate/value", "candidate/theta", "adam/theta/exp_avg", "buffer/window"):
+    for name in (
+        "candidate/value",
+        "average/theta",
+        "uses/value",
+        "adam/theta/exp_avg",
+        "buffer/window",
+    ):
         np.testing.assert_array_equal(after.arrays[name], kept.arrays[name])
     assert again.taken_offsets == one.taken_offsets
     assert after.progress.waiting == kept.progress.waiting

@@ -46,7 +46,13 @@ def test_tensorboard_has_a_point_for_each_block_and_decision(tmp_path: Path) -> 
     assert curves.Scalars("version")[-1].value == versions
     assert max(point.value for point in curves.Scalars("gate/margin")) > 0
     assert all(point.value > 0 for point in curves.Scalars("seconds/step"))
-    named = {"loss/anchor", "gate/standard_error", "drift/recent_loss", "drift/found"}
+    named = {
+        "loss/anchor",
+        "loss/average",
+        "gate/standard_error",
+        "drift/recent_loss",
+        "drift/found",
+    }
     decays = {
         f"parameters/{name}/{at}" for name in ("step_decay", "log_time_scale") for at in (0, 1)
     }

@@ -1,0 +1,136 @@
+"""The average of the slow weights: what it is of, and when it is what is published."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metarec_stream.learner.averaging import WeightAverage
+from metarec_stream.learner.contenders import Contenders
+from metarec_stream.learner.events import events_of
+from metarec_stream.learner.learner import Learner
+from metarec_stream.learner.start import built_in_version
+from metarec_stream.learner.tables import SlowWeights
+from tests.learner.planted import ITEMS, planted_block, quick_settings
+
+CPU = torch.device("cpu")
+SETTINGS = quick_settings()
+LARGE_STEPS = quick_settings(value_rate=0.5, table_rate=0.2, features_rate=0.2)
+"""After which single versions are noisy, so that their average is ahead."""
+
+
+def weights(items: int) -> SlowWeights:
+    """Those of version 0, with rows for items."""
+    made = SlowWeights(built_in_version(SETTINGS), CPU)
+    made.add_items([f"item-{number}" for number in range(items)])
+    return made
+
+
+def averaged(walk: list[float], used: list[bool], steps: int) -> tuple[float, float]:
+    """A bias and taste's weight, of which a candidate took these values; the bias if it was used.
+
+    Values of a bias that was not used in a step are not taken: it does not move then.
+    """
+    candidate, average = weights(2), WeightAverage(weights(2), steps, CPU)
+    for value, uses in zip(walk, used, strict=True):
+        candidate.small["taste"].fill_(value)
+        if uses:
+            candidate.tables["bias"][1] = value
+        average.follow(candidate, {"bias": torch.tensor([1] if uses else [0])})
+    return float(average.weights.tables["bias"][1]), float(average.weights.small["taste"])
+
+
+@given(st.lists(st.tuples(st.floats(-5, 5, width=32), st.booleans()), min_size=1, max_size=40))
+def test_late_steps_count_most(walk: list[tuple[float, bool]]) -> None:
+    """The k-th step counts as k (k + 1) ... (k + 7): a row's by those that used it alone."""
+    values, used = [value for value, _ in walk], [uses for _, uses in walk]
+    bias, taste = averaged(values, used, steps=1_000)
+    assert taste == pytest.approx(_by_hand(values), abs=1e-4)
+    mine = [value for value, uses in walk if uses]
+    assert bias == pytest.approx(_by_hand(mine) if mine else 0.0, abs=1e-4)
+
+
+def _by_hand(values: list[float]) -> float:
+    counts = [np.prod(np.arange(k, k + 8, dtype=np.float64)) for k in range(1, len(values) + 1)]
+    return float(np.average(values, weights=counts))
+
+
+def test_an_average_spans_so_many_steps_at_most() -> None:
+    """After a jump, the old value's share shrinks by a hundredth a step; by all of it with 1."""
+    values = [0.0] * 2_000 + [1.0] * 50
+    _, taste = averaged(values, [False] * len(values), steps=100)
+    assert taste == pytest.approx(1 - 0.99**50, abs=1e-4)
+    _, newest = averaged(values[:2_001], [False] * 2_001, steps=1)
+    assert newest == 1.0
+
+
+def test_anew_it_is_what_the_candidate_is() -> None:
+    """After it began anew the first step is all that it knows, and the next is one of two."""
+    candidate, average = weights(1), WeightAverage(weights(1), 100, CPU)
+    row = {"bias": torch.tensor([0])}
+    for _ in range(50):
+        average.follow(candidate, row)
+    average.begin_anew()
+    candidate.tables["bias"][0] = 3.0
+    average.follow(candidate, row)
+    assert float(average.weights.tables["bias"][0]) == 3.0
+    assert set(average.tensors()) == {"uses/small", "uses/bias"}
+    assert average.tensors()["uses/bias"].tolist() == [1.0]
+
+
+def test_the_contender_is_who_had_less_loss() -> None:
+    """The newest events count most; at the beginning it is the candidate."""
+    both, one = Contenders(), np.ones(256)
+    assert both.chosen() == "candidate"
+    for _ in range(20):
+        both.note(1.0 * one, 0.9 * one, one)
+    assert both.chosen() == "average"
+    for _ in range(12):
+        both.note(1.0 * one, 1.1 * one, one)
+    assert both.chosen() == "candidate"
+    both.note(1.0 * one, -99.0 * one, 0.0 * one)
+    assert both.chosen() == "candidate", "events without weight told something"
+
+
+def test_what_is_published_is_the_contender() -> None:
+    """A version is the candidate or the average, whichever it says; each of them in its turn."""
+    one = Learner(LARGE_STEPS, built_in_version(LARGE_STEPS))
+    kinds = set()
+    for number in range(60):
+        one.take(planted_block(number), number + 1)
+        version = one.decide(now_ms=number)
+        if version:
+            kind = "average" if version.metrics["averaged"] else "candidate"
+            kinds.add(kind)
+            for name in ("candidate", "average"):
+                served = getattr(one.replica, name).arrays()["value"]
+                assert np.array_equal(version.parameters["value"], served) == (name == kind)
+    assert kinds == {"candidate", "average"}, "one was never ahead: half of this is not tested"
+
+
+def test_the_average_of_large_steps_has_less_loss() -> None:
+    """On events of users who stay as they are, that nothing has learned yet."""
+    one = Learner(LARGE_STEPS, built_in_version(LARGE_STEPS))
+    for number in range(60):
+        one.take(planted_block(number), number + 1)
+    events = events_of(planted_block(5_000, n=512), np.arange(len(ITEMS), dtype=np.int32))
+    average, candidate = one.replica.judge_average(events), one.replica.step(events)
+    assert candidate is not None
+    assert average.mean() < 0.97 * candidate.mean()
+
+
+def test_after_a_drift_the_newest_weights_are_published() -> None:
+    """What was learned of both before it says nothing of who is ahead after it."""
+    one = Learner(SETTINGS, built_in_version(SETTINGS))
+    after = []
+    for number in range(160):
+        reacted = one.reacting
+        one.take(planted_block(number, shift=1 if number < 120 else 5), number + 1)
+        version = one.decide(now_ms=number)
+        if one.reacting and not reacted and version:
+            after.append(version.metrics["averaged"])
+    assert after, "no drift was found, or nothing was published at it"
+    assert set(after) == {0.0}
