@@ -108,7 +108,7 @@ class StepInputs:
         total = float(arrays["weights"].sum(dtype=np.float64))
         compete = self._settings.shared_candidates
         shared = shared_rows(items, len(inputs.rows["value"]), compete)
-        here = (chosen >= share.start) & (chosen < share.stop)
+        here = np.isin(chosen, np.arange(len(placed["users"]))[share])
         mine = {name: array[here] for name, array in arrays.items()}
         return Prefixes(**self._on_device({**mine, "shared": shared})), total
 

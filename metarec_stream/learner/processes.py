@@ -55,9 +55,12 @@ class Processes:
         return self._fabric.autocast()
 
     def share(self, count: int) -> slice:
-        """This process's part of so many events; the parts of all are the whole."""
-        place = self.place
-        return slice(count * place.rank // place.size, count * (place.rank + 1) // place.size)
+        """This process's part of so many events; the parts of all are the whole.
+
+        They take turns, for the events differ in work: fresh ones come first, and after a drift
+        only their windows are predicted.
+        """
+        return slice(self.place.rank, count, self.place.size)
 
     def summed(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Each tensor summed over all processes, the same bits in all; alone, as it is."""
