@@ -209,7 +209,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--epochs", type=int, default=4)
     given = parser.parse_args()
     torch.set_num_threads(1)
     found = [ceilings(given.data_dir, seed, given.epochs) for seed in range(given.seeds)]
