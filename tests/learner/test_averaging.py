@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 
 from metarec_stream.learner.averaging import WeightAverage
 from metarec_stream.learner.contenders import Contenders
+from metarec_stream.learner.drift import DriftWatch
 from metarec_stream.learner.events import events_of
 from metarec_stream.learner.learner import Learner
+from metarec_stream.learner.snapshot import Snapshot, beginning
 from metarec_stream.learner.start import built_in_version
 from metarec_stream.learner.tables import SlowWeights
 from tests.learner.planted import ITEMS, planted_block, quick_settings
@@ -122,15 +125,19 @@ def test_the_average_of_large_steps_has_less_loss() -> None:
     assert average.mean() < 0.97 * candidate.mean()
 
 
-def test_after_a_drift_the_newest_weights_are_published() -> None:
-    """What was learned of both before it says nothing of who is ahead after it."""
-    one = Learner(SETTINGS, built_in_version(SETTINGS))
-    after = []
-    for number in range(160):
-        reacted = one.reacting
-        one.take(planted_block(number, shift=1 if number < 120 else 5), number + 1)
-        version = one.decide(now_ms=number)
-        if one.reacting and not reacted and version:
-            after.append(version.metrics["averaged"])
-    assert after, "no drift was found, or nothing was published at it"
-    assert set(after) == {0.0}
+@pytest.mark.parametrize(("risen", "chosen"), [(0.0, "average"), (0.5, "candidate")])
+def test_after_a_drift_the_newest_weights_contend(
+    risen: float, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was learned of both before it says nothing of who is ahead after it.
+
+    risen: by how much ADWIN finds that losses rose.
+    """
+    begun = beginning(built_in_version(SETTINGS), newest=0)
+    progress = msgspec.structs.replace(begun.progress, contenders=Contenders(1e6, 0.0))
+    checkpoint = Snapshot(progress, begun.arrays)
+    one = Learner(SETTINGS, built_in_version(SETTINGS), checkpoint=checkpoint)
+    monkeypatch.setattr(DriftWatch, "watch", lambda watch, losses: risen)
+    one.take(planted_block(0), 1)
+    assert one.reacting == (risen > 0)
+    assert one.snapshot().progress.contenders.chosen() == chosen
