@@ -130,6 +130,7 @@ def test_a_live_version_that_was_never_committed_is_not_live() -> None:
     )
     for name in (
         "candidate/value",
+        "candidate/theta",
         "average/theta",
         "uses/value",
         "adam/theta/exp_avg",
