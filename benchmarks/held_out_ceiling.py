@@ -155,8 +155,10 @@ def _log_chances(model: ValueSums, users: Users) -> Scores:
     return np.concatenate(found)
 
 
-def neighbours_shares(users: Users, count: int) -> Scores:
-    """The share of the similarity of the `count` most similar users that those with an item have.
+def neighbours_shares(users: Users) -> dict[int, Scores]:
+    """The share of the most similar users' similarity that those with an item have.
+
+    By how many of them count, for each of NEIGHBOURS.
 
     Similarity: films in common, by the square root of how many the training user has.
     """
@@ -164,15 +166,17 @@ def neighbours_shares(users: Users, count: int) -> Scores:
     for number, films in enumerate(users.trained):
         has[number, films] = 1.0
     closeness = 1.0 / np.sqrt(has.sum(1))
-    shares = np.zeros((len(users.held_out), LATEST, users.items), np.float32)
+    shape = (len(users.held_out), LATEST, users.items)
+    shares = {count: np.zeros(shape, np.float32) for count in NEIGHBOURS}
     for number, films in enumerate(users.held_out):
         common = np.cumsum(has[:, films[:LATEST]], axis=1)
         for events in range(LATEST):
             similarity = common[:, events] * closeness
-            nearest = np.argpartition(-similarity, count)[:count]
-            weights = similarity[nearest]
-            if weights.any():
-                shares[number, events] = weights @ has[nearest] / weights.sum()
+            for count, share in shares.items():
+                nearest = np.argpartition(-similarity, count)[:count]
+                weights = similarity[nearest]
+                if weights.any():
+                    share[number, events] = weights @ has[nearest] / weights.sum()
     return shares
 
 
@@ -191,7 +195,7 @@ def hit_rate(scores: Scores, users: Users) -> float:
 def ceilings(data_dir: Path, seed: int, count: int) -> dict[str, float]:
     """The best rate of each kind, for one draw of the held-out users."""
     users = users_of(data_dir, seed)
-    shares = {near: neighbours_shares(users, near) for near in NEIGHBOURS}
+    shares = neighbours_shares(users)
     best = dict.fromkeys(("value sums", "neighbours", "both"), 0.0)
     for share in shares.values():
         best["neighbours"] = max(best["neighbours"], hit_rate(share, users))
