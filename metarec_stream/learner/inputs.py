@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,13 +69,16 @@ class StepInputs:
         self._content = content
         self._rows = RowsInUse()
 
-    def of(self, weights: SlowWeights, events: TaskEvents) -> Inputs:
-        """All events to the weights' rows, this process's share of them to the device."""
+    def of(self, sets: Sequence[SlowWeights], events: TaskEvents) -> Inputs:
+        """All events to the weights' rows, this process's share of them to the device.
+
+        sets: of the same items; each of them can be scored with the inputs.
+        """
         window = events.window.shape[1]
         items = np.concatenate([events.window, events.candidates], axis=1)
-        item_rows, items = self._rows.distinct(items, weights.rows)
+        item_rows, items = self._rows.distinct(items, sets[0].rows)
         share = self._processes.share(len(events))
-        tokens, rows = self._tokens_in_use(weights, item_rows, events)
+        tokens, rows = self._tokens_in_use(sets, item_rows, events)
         placed = {**events.arrays(), "window": items[:, :window], "candidates": items[:, window:]}
         placed["profile_tokens"] = tokens["profile_tokens"]
         mine = {name: array[share] for name, array in placed.items()}
@@ -131,7 +134,7 @@ class StepInputs:
         }
 
     def _tokens_in_use(
-        self, weights: SlowWeights, item_rows: NDArray[np.int32], events: TaskEvents
+        self, sets: Sequence[SlowWeights], item_rows: NDArray[np.int32], events: TaskEvents
     ) -> tuple[Arrays, dict[str, NDArray[np.int32]]]:
         """The fields of tokens by their places in the rows in use, and these rows by table.
 
@@ -148,8 +151,9 @@ class StepInputs:
             if not tokens.size:
                 continue
             highest = int(tokens.max())
-            for name in tables:
-                weights.open_tokens(name, highest)
+            for weights in sets:
+                for name in tables:
+                    weights.open_tokens(name, highest)
             used, places[field] = self._rows.distinct(tokens.astype(np.int32), highest + 1)
             rows.update(dict.fromkeys(tables, used))
         return places, rows

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from metarec_stream.learner.contenders import Contender
 from metarec_stream.learner.events import TaskEvents
 from metarec_stream.learner.inputs import PrefixChoice
-from metarec_stream.learner.outer_loop import Arrays
+from metarec_stream.learner.outer_loop import Arrays, Judged
 from metarec_stream.learner.processes import Processes
 from metarec_stream.learner.replica import Losses, Replica
 from metarec_stream.learner.settings import LearnSettings
@@ -24,8 +25,8 @@ class _Order(msgspec.Struct, frozen=True, kw_only=True):
     """What all processes do now."""
 
     do: Literal[
-        "begin", "add_items", "put_content", "judge", "judge_average", "step", "roll_back",
-        "anchor_at_candidate", "anchor_at_average", "turn", "end",
+        "begin", "add_items", "put_content", "judge", "step", "roll_back", "anchor_at", "turn",
+        "end",
     ]  # fmt: skip
     settings: str = ""
     """JSON of the leader's, which hold for all."""
@@ -33,6 +34,7 @@ class _Order(msgspec.Struct, frozen=True, kw_only=True):
     arrays: bytes = b""
     """As safetensors."""
     choice: PrefixChoice | None = None
+    contender: Contender = "candidate"
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -62,13 +64,9 @@ class Leader:
         self._tell("put_content", arrays={"rows": rows, "tokens": tokens})
         self.replica.put_content(rows, tokens)
 
-    def judge(self, events: TaskEvents) -> Losses:
+    def judge(self, events: TaskEvents) -> Judged:
         self._tell("judge", arrays=events.arrays())
         return self.replica.judge(events)
-
-    def judge_average(self, events: TaskEvents) -> Losses:
-        self._tell("judge_average", arrays=events.arrays())
-        return self.replica.judge_average(events)
 
     def step(self, events: TaskEvents, choice: PrefixChoice | None = None) -> Losses | None:
         self._tell("step", arrays=events.arrays(), choice=choice)
@@ -78,13 +76,9 @@ class Leader:
         self._tell("roll_back")
         self.replica.roll_back()
 
-    def anchor_at_candidate(self) -> None:
-        self._tell("anchor_at_candidate")
-        self.replica.anchor_at_candidate()
-
-    def anchor_at_average(self) -> None:
-        self._tell("anchor_at_average")
-        self.replica.anchor_at_average()
+    def anchor_at(self, contender: Contender) -> None:
+        self._tell("anchor_at", contender=contender)
+        self.replica.anchor_at(contender)
 
     def turn(self, stop: bool) -> bool:
         """Whether any process was asked to stop; asked often enough, all stay responsive."""
@@ -103,6 +97,7 @@ class Leader:
         arrays: Arrays | None = None,
         settings: LearnSettings | None = None,
         choice: PrefixChoice | None = None,
+        contender: Contender = "candidate",
     ) -> None:
         if self._processes.place.size == 1:
             return
@@ -112,6 +107,7 @@ class Leader:
             "arrays": save_tensors({k: np.ascontiguousarray(v) for k, v in (arrays or {}).items()}),
             "settings": "" if settings is None else settings.model_dump_json(),
             "choice": choice,
+            "contender": contender,
         }
         self._processes.broadcast(_encoder.encode(order))
 
@@ -140,15 +136,11 @@ def _do(order: _Order, replica: Replica, processes: Processes, stop: threading.E
             replica.put_content(**load_tensors(order.arrays))
         case "judge":
             replica.judge(TaskEvents(**load_tensors(order.arrays)))
-        case "judge_average":
-            replica.judge_average(TaskEvents(**load_tensors(order.arrays)))
         case "step":
             replica.step(TaskEvents(**load_tensors(order.arrays)), order.choice)
         case "roll_back":
             replica.roll_back()
-        case "anchor_at_candidate":
-            replica.anchor_at_candidate()
-        case "anchor_at_average":
-            replica.anchor_at_average()
+        case "anchor_at":
+            replica.anchor_at(order.contender)
         case "turn":
             processes.any(stop.is_set())

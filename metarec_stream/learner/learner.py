@@ -238,8 +238,7 @@ class Learner:
         """Score a block by all, then move the candidate; roll it back if it broke."""
         started = time.perf_counter()
         fresh = weighed(fresh, self._settings)
-        anchor = self._leader.judge(fresh)
-        average = self._leader.judge_average(fresh)
+        anchor, average = self._leader.judge(fresh)
         drifted = self._drifted(anchor)
         self._events += len(fresh)
         candidate = self._step(fresh)
@@ -325,16 +324,9 @@ class Learner:
         version = self._new_version(verdict, now_ms)
         self._since_anchor.published = True
         if self._since_anchor.events >= self._anchor_every and verdict.events:
-            self._anchor_here()
+            self._leader.anchor_at(self._contenders.chosen())
             self._compare_anew()
         return version
-
-    def _anchor_here(self) -> None:
-        """The contender as it is becomes the anchor."""
-        if self._contenders.chosen() == "average":
-            self._leader.anchor_at_average()
-        else:
-            self._leader.anchor_at_candidate()
 
     def _withdraw(self, verdict: Verdict, now_ms: int) -> MetaVersion | None:
         """Learning went wrong: begin again from the anchor, and publish that if it is not live."""
@@ -363,7 +355,6 @@ class Learner:
 
     def _new_version(self, verdict: Verdict, now_ms: int) -> MetaVersion:
         chosen = self._contenders.chosen()
-        served = self.replica.average if chosen == "average" else self.replica.candidate
         parent, self._version = self._version, self._newest + 1
         self._newest, self._created_ms = self._version, now_ms
         return MetaVersion(
@@ -371,7 +362,7 @@ class Learner:
             parent=parent,
             adapter=NAME,
             items=self._items.ids(),
-            parameters=served.arrays(),
+            parameters=self.replica.contender(chosen).arrays(),
             metrics={
                 "margin": verdict.margin,
                 "standard_error": verdict.standard_error,

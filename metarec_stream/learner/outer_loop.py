@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,12 +13,12 @@ from torch import Tensor
 from metarec_stream.adapters.value_sum.outer import (
     LOG_TEMPERATURES,
     SHARES,
-    Scores,
     item_tables,
     losses_by_share,
     losses_by_temperature,
     outer_loss,
     scores,
+    served_losses,
     training_losses,
     with_tokens,
 )
@@ -50,6 +50,13 @@ _CHOICE_HALF_LIFE = 8_192.0
 Arrays = Mapping[str, NDArray[Any]]
 OnStep = Callable[[SlowWeights, Mapping[str, Tensor]], None]
 """Is told of the candidate when it has moved, and of the rows of its tables that a step used."""
+
+
+class Judged(NamedTuple):
+    """Losses [n] of events that nothing has learned from yet."""
+
+    anchor: NDArray[np.float32]
+    average: NDArray[np.float32]
 
 
 class RowAdagrad:
@@ -165,38 +172,30 @@ class OuterLoop:
                 self._adagrad.squares[name] = torch.tensor(arrays[f"adagrad/{name}"], device=device)
 
     @torch.no_grad()
-    def judge(self, live: SlowWeights, events: TaskEvents) -> NDArray[np.float32]:
-        """The live version's loss of each event, nothing learned from it but two settings.
+    def judge(self, anchor: SlowWeights, average: SlowWeights, events: TaskEvents) -> Judged:
+        """Both losses of each event; from the anchor's, nothing is learned but two settings.
 
         They are the share of the re-ranker that the candidate serves, and the temperature of its
         probabilities: the best ones on the events judged so far, the newest counting most. The
         temperature is of the next event whatever its type, so events count alike there.
         """
-        inputs, found = self._scored(live, events)
+        inputs = self._inputs.of((anchor, average), events)
+        with self._processes.matrix_products():
+            found, other = (
+                scores(weights.gather(inputs.rows), inputs.tasks) for weights in (anchor, average)
+            )
         chosen = self._candidate.small["rerank_share"]
         tempered = losses_by_temperature(found, inputs.tasks.log_q, chosen)
-        told = (losses_by_share(found), tempered)
-        each, by_temperature = self._processes.summed(
+        averaged = served_losses(other, average.small["rerank_share"])
+        told = (losses_by_share(found), tempered, averaged)
+        each, by_temperature, of_average = self._processes.summed(
             [_spread(mine, inputs.share, len(events)) for mine in told]
         )
         weights = on_device(events.weights, each.device)
         self._choose("rerank_share", SHARES, each @ weights, len(events))
         self._choose("temperature", LOG_TEMPERATURES, by_temperature.sum(1), len(events))
-        return each[_served(live)].cpu().numpy()
-
-    @torch.no_grad()
-    def losses(self, weights: SlowWeights, events: TaskEvents) -> NDArray[np.float32]:
-        """Their loss of each event; nothing is learned from it."""
-        inputs, found = self._scored(weights, events)
-        mine = losses_by_share(found)[_served(weights)]
-        (each,) = self._processes.summed([_spread(mine, inputs.share, len(events))])
-        return each.cpu().numpy()
-
-    def _scored(self, weights: SlowWeights, events: TaskEvents) -> tuple[Inputs, Scores]:
-        """This process's part of the events, and how the weights score it."""
-        inputs = self._inputs.of(weights, events)
-        with self._processes.matrix_products():
-            return inputs, scores(weights.gather(inputs.rows), inputs.tasks)
+        served = int((anchor.small["rerank_share"] * (len(SHARES) - 1)).round())
+        return Judged(each[served].cpu().numpy(), of_average.cpu().numpy())
 
     def _choose(self, name: str, values: tuple[float, ...], told: Tensor, events: int) -> None:
         """Give the candidate the value of least loss; `told` is that of these events with each."""
@@ -215,7 +214,7 @@ class OuterLoop:
         not finite: then nothing has moved.
         """
         choice = choice or PrefixChoice(self._settings.prefix_events, len(events))
-        inputs = self._inputs.of(self._candidate, events)
+        inputs = self._inputs.of((self._candidate,), events)
         rows = inputs.rows
         parameters = self._candidate.gather(rows)
         for name in rows:
@@ -287,11 +286,6 @@ def _spread(mine: Tensor, share: slice, count: int) -> Tensor:
     every = mine.new_zeros((*mine.shape[:-1], count))
     every[..., share] = mine
     return every
-
-
-def _served(weights: SlowWeights) -> int:
-    """The place in `SHARES` of the re-ranker's share that they serve."""
-    return int((weights.small["rerank_share"] * (len(SHARES) - 1)).round())
 
 
 def _finite(tensors: list[Tensor]) -> bool:

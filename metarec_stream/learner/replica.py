@@ -12,9 +12,10 @@ from metarec_stream.catalogue.content import TokenRows
 from metarec_stream.contract.meta_version import MetaVersion
 from metarec_stream.contract.task import MOST_TOKENS
 from metarec_stream.learner.averaging import WeightAverage
+from metarec_stream.learner.contenders import Contender
 from metarec_stream.learner.events import TaskEvents
 from metarec_stream.learner.inputs import PrefixChoice
-from metarec_stream.learner.outer_loop import Arrays, OuterLoop
+from metarec_stream.learner.outer_loop import Arrays, Judged, OuterLoop
 from metarec_stream.learner.processes import Processes
 from metarec_stream.learner.settings import LearnSettings
 from metarec_stream.learner.snapshot import under
@@ -66,13 +67,13 @@ class Replica:
         """From now on the items of these rows have these tokens [rows, MOST_TOKENS]."""
         self.content.put(rows, tokens)
 
-    def judge(self, events: TaskEvents) -> Losses:
-        """The anchor's loss of each event."""
-        return self._loop.judge(self.anchor, events)
+    def contender(self, name: Contender) -> SlowWeights:
+        """The candidate or its average."""
+        return {"candidate": self.candidate, "average": self.average}[name]
 
-    def judge_average(self, events: TaskEvents) -> Losses:
-        """The average's loss of each event."""
-        return self._loop.losses(self.average, events)
+    def judge(self, events: TaskEvents) -> Judged:
+        """The anchor's and the average's loss of each event."""
+        return self._loop.judge(self.anchor, self.average, events)
 
     def step(self, events: TaskEvents, choice: PrefixChoice | None = None) -> Losses | None:
         """Move the candidate; the loss of each event before it, None if it could not move."""
@@ -85,14 +86,9 @@ class Replica:
         self._averaging.begin_anew()
         self._loop.restart()
 
-    def anchor_at_candidate(self) -> None:
-        """The candidate as it is becomes the anchor."""
-        self.anchor.take_over(self.candidate)
-        self._loop.adopt_parent(self.anchor)
-
-    def anchor_at_average(self) -> None:
-        """The average as it is becomes the anchor."""
-        self.anchor.take_over(self.average)
+    def anchor_at(self, contender: Contender) -> None:
+        """What the contender is now becomes the anchor."""
+        self.anchor.take_over(self.contender(contender))
         self._loop.adopt_parent(self.anchor)
 
     def arrays(self) -> dict[str, NDArray[Any]]:

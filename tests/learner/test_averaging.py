@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metarec_stream.learner.averaging import WeightAverage
-from metarec_stream.learner.contenders import Contenders
+from metarec_stream.learner.contenders import Contender, Contenders
 from metarec_stream.learner.drift import DriftWatch
 from metarec_stream.learner.events import events_of
 from metarec_stream.learner.learner import Learner
@@ -20,6 +20,7 @@ from metarec_stream.learner.tables import SlowWeights
 from tests.learner.planted import ITEMS, planted_block, quick_settings
 
 CPU = torch.device("cpu")
+CONTENDERS: tuple[Contender, ...] = ("candidate", "average")
 SETTINGS = quick_settings()
 LARGE_STEPS = quick_settings(value_rate=0.5, table_rate=0.2, features_rate=0.2)
 """After which single versions are noisy, so that their average is ahead."""
@@ -108,8 +109,8 @@ def test_what_is_published_is_the_contender() -> None:
         if version:
             kind = "average" if version.metrics["averaged"] else "candidate"
             kinds.add(kind)
-            for name in ("candidate", "average"):
-                served = getattr(one.replica, name).arrays()["value"]
+            for name in CONTENDERS:
+                served = one.replica.contender(name).arrays()["value"]
                 assert np.array_equal(version.parameters["value"], served) == (name == kind)
     assert kinds == {"candidate", "average"}, "one was never ahead: half of this is not tested"
 
@@ -120,7 +121,7 @@ def test_the_average_of_large_steps_has_less_loss() -> None:
     for number in range(60):
         one.take(planted_block(number), number + 1)
     events = events_of(planted_block(5_000, n=512), np.arange(len(ITEMS), dtype=np.int32))
-    average, candidate = one.replica.judge_average(events), one.replica.step(events)
+    average, candidate = one.replica.judge(events).average, one.replica.step(events)
     assert candidate is not None
     assert average.mean() < 0.97 * candidate.mean()
 

@@ -87,7 +87,7 @@ def honest_loss(user_share: float) -> float:
     if not live.items:
         judge.take(planted_block(0, n=1))
     events = concatenate([events_of(planted_block(9_000 + n), ROWS) for n in range(4)])
-    return float(judge.replica.judge(events).mean())
+    return float(judge.replica.judge(events).anchor.mean())
 
 
 def test_a_flood_of_one_user_does_not_rule_what_others_get() -> None:

@@ -175,6 +175,11 @@ def losses_by_share(found: Scores) -> Tensor:
     return torch.stack([_cross_entropy(found.of_share(share)) for share in SHARES])
 
 
+def served_losses(found: Scores, share: Tensor) -> Tensor:
+    """The losses [n] with the share of the re-ranker that is served."""
+    return _cross_entropy(found.of_share(share))
+
+
 def losses_by_temperature(found: Scores, log_q: Tensor, share: Tensor | float) -> Tensor:
     """The losses [temperatures, n] with each of LOG_TEMPERATURES, at a share of the re-ranker.
 
@@ -196,7 +201,7 @@ def training_losses(parameters: Parameters, tasks: Tasks) -> tuple[Tensor, Tenso
     on_top = Scores(found.first.detach(), found.residual)
     minimised = _cross_entropy(found.first) + _cross_entropy(on_top.of_share(1.0))
     with torch.no_grad():
-        served = _cross_entropy(on_top.of_share(parameters["rerank_share"]))
+        served = served_losses(on_top, parameters["rerank_share"])
     return minimised, served
 
 
