@@ -250,7 +250,7 @@ class Learner:
         means = {
             name: float(np.average(each, weights=fresh.weights)) for name, each in losses.items()
         }
-        contender = self._contenders.chosen()
+        contender = self._contenders.chosen
         self._contenders.note(candidate, average, fresh.weights)
         self._loss = means[contender]
         self._metrics.loss.set(self._loss)
@@ -324,7 +324,7 @@ class Learner:
         version = self._new_version(verdict, now_ms)
         self._since_anchor.published = True
         if self._since_anchor.events >= self._anchor_every and verdict.events:
-            self._leader.anchor_at(self._contenders.chosen())
+            self._leader.anchor_at(self._contenders.chosen)
             self._compare_anew()
         return version
 
@@ -354,7 +354,7 @@ class Learner:
         self._since_anchor = SinceAnchor()
 
     def _new_version(self, verdict: Verdict, now_ms: int) -> MetaVersion:
-        chosen = self._contenders.chosen()
+        chosen = self._contenders.chosen
         parent, self._version = self._version, self._newest + 1
         self._newest, self._created_ms = self._version, now_ms
         return MetaVersion(

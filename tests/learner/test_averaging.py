@@ -85,18 +85,29 @@ def test_anew_it_is_what_the_candidate_is() -> None:
     assert average.tensors()["uses/bias"].tolist() == [1.0]
 
 
+def chosen_after(both: Contenders, lead: float, blocks: int, weight: float = 1.0) -> Contender:
+    """The contender after blocks of which the average had so much less loss."""
+    one = np.ones(256)
+    for _ in range(blocks):
+        both.note(one, (1.0 - lead) * one, weight * one)
+    return both.chosen
+
+
 def test_the_contender_is_who_had_less_loss() -> None:
     """The newest events count most; at the beginning it is the candidate."""
-    both, one = Contenders(), np.ones(256)
-    assert both.chosen() == "candidate"
-    for _ in range(20):
-        both.note(1.0 * one, 0.9 * one, one)
-    assert both.chosen() == "average"
-    for _ in range(12):
-        both.note(1.0 * one, 1.1 * one, one)
-    assert both.chosen() == "candidate"
-    both.note(1.0 * one, -99.0 * one, 0.0 * one)
-    assert both.chosen() == "candidate", "events without weight told something"
+    both = Contenders()
+    assert chosen_after(both, 0.0, 1) == "candidate"
+    assert chosen_after(both, 0.1, 20) == "average"
+    assert chosen_after(both, -0.1, 12) == "candidate"
+    assert chosen_after(both, 99.0, 1, weight=0.0) == "candidate", "events without weight told"
+
+
+@pytest.mark.parametrize("before", CONTENDERS)
+def test_who_is_hardly_ahead_does_not_take_the_place(before: Contender) -> None:
+    """By less than half a thousandth to and fro: whoever was chosen stays."""
+    both = Contenders(chosen=before)
+    for lead in (3e-4, -3e-4) * 50:
+        assert chosen_after(both, lead, 1) == before
 
 
 def test_what_is_published_is_the_contender() -> None:
@@ -135,10 +146,10 @@ def test_after_a_drift_the_newest_weights_contend(
     risen: by how much ADWIN finds that losses rose.
     """
     begun = beginning(built_in_version(SETTINGS), newest=0)
-    progress = msgspec.structs.replace(begun.progress, contenders=Contenders(1e6, 0.0))
+    progress = msgspec.structs.replace(begun.progress, contenders=Contenders(1e6, 0.0, "average"))
     checkpoint = Snapshot(progress, begun.arrays)
     one = Learner(SETTINGS, built_in_version(SETTINGS), checkpoint=checkpoint)
     monkeypatch.setattr(DriftWatch, "watch", lambda watch, losses: risen)
     one.take(planted_block(0), 1)
     assert one.reacting == (risen > 0)
-    assert one.snapshot().progress.contenders.chosen() == chosen
+    assert one.snapshot().progress.contenders.chosen == chosen
