@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from metarec_stream.catalogue.top_k import least_of_largest
 from metarec_stream.compiled import compiled
 from metarec_stream.evaluate.controls.followed import (
     Followed,
@@ -52,7 +53,7 @@ class Similar(NamedTuple):
 
 SETTINGS = tuple(
     Similar(length, sessions, fading)
-    for length, fadings in ((10, (0.0, 0.3, 1.0)), (30, (0.05, 0.2)))
+    for length, fadings in ((10, (0.0, 0.3, 1.0)), (30, (0.05, 0.2)), (128, (0.02,)))
     for sessions in (100, 500)
     for fading in fadings
 )
@@ -164,7 +165,7 @@ def _add_neighbours(
     similarity = sessions.similarity[found]
     least = 0.0
     if len(found) > neighbours:
-        least = _least_of_largest(similarity.copy(), neighbours)
+        least = least_of_largest(similarity.copy(), neighbours)
     total = 0.0
     for place in range(len(found)):
         if similarity[place] >= least:
@@ -176,31 +177,6 @@ def _add_neighbours(
             continue
         for item in sessions.items[session, : sessions.length[session]]:
             scores[item] += similarity[place] / total
-
-
-@compiled
-def _least_of_largest(values: NDArray[np.float64], count: int) -> float:
-    """The smallest of the `count` largest values, which are put in another order (quickselect).
-
-    numpy's own partition takes ten seconds to compile.
-    """
-    low, high, wanted = 0, len(values) - 1, len(values) - count
-    while low < high:
-        pivot = values[(low + high) // 2]
-        left, right = low, high
-        while left <= right:
-            while values[left] < pivot:
-                left += 1
-            while values[right] > pivot:
-                right -= 1
-            if left <= right:
-                values[left], values[right] = values[right], values[left]
-                left += 1
-                right -= 1
-        if right < wanted < left:
-            break
-        low, high = (low, right) if wanted <= right else (left, high)
-    return float(values[wanted])
 
 
 @compiled

@@ -94,16 +94,6 @@ def test_only_the_most_similar_sessions_count() -> None:
         assert ranked.lists[0, 0] == stream.items[row]
 
 
-@given(
-    st.lists(st.sampled_from([0.1, 0.5, 0.7, 1.0, 2.0]) | st.floats(0, 3), min_size=1), st.data()
-)
-def test_the_least_of_the_largest_is_found(values: list[float], data: st.DataObject) -> None:
-    """As by sorting, with equal values and without."""
-    count = data.draw(st.integers(1, len(values)))
-    found = sessionknn._least_of_largest(np.array(values), count)
-    assert found == sorted(values)[-count]
-
-
 def test_an_items_latest_sessions_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two users and the own session with the same item: the first user's is not known of it."""
     monkeypatch.setattr(sessionknn, "LATEST_SESSIONS", 2)
