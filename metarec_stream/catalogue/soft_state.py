@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
+from metarec_stream.catalogue.histories import Histories, empty_histories, forget_histories
 from metarec_stream.catalogue.items import Availability, Items
 from metarec_stream.catalogue.neighbours import Relations, empty_relations
 from metarec_stream.catalogue.popularity import NEVER, Popularity, empty_popularity
@@ -16,6 +19,7 @@ class Soft(NamedTuple):
 
     popularity: Popularity
     relations: Relations
+    histories: Histories
     availability: Availability
 
 
@@ -29,6 +33,7 @@ class SoftState:
             capacity, half_lives, len(settings.context), settings.context_buckets
         )
         self._relations = empty_relations(capacity, settings.neighbours, settings.half_life_events)
+        self._histories = empty_histories(capacity)
 
     def arrays(self) -> Soft:
         """All of it, with room for every item numbered so far."""
@@ -36,7 +41,15 @@ class SoftState:
         if capacity > len(self._popularity.total):
             self._popularity = _grown_popularity(self._popularity, capacity)
             self._relations = _grown_relations(self._relations, capacity)
-        return Soft(self._popularity, self._relations, self.items.availability)
+            self._histories = self._histories._replace(
+                holder=grown(self._histories.holder, capacity),
+                held=grown(self._histories.held, capacity),
+            )
+        return Soft(self._popularity, self._relations, self._histories, self.items.availability)
+
+    def forget(self, users: list[int]) -> None:
+        """What is kept of single users goes for these rows."""
+        forget_histories(self._histories, np.array(users, np.int64))
 
 
 def _grown_relations(relations: Relations, capacity: int) -> Relations:

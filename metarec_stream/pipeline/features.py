@@ -59,11 +59,13 @@ RELATED = (
     "cooccurrence_with_second",
     "recent_transition_from_latest",
     "recent_transition_from_second",
+    "cooccurrence_in_histories_alike",
 )
 """Features of the items that followed or accompanied those in the ring.
 
 After a change of taste the two newest items tell of the new one and all others of the old: what
-goes with them is told apart from what goes with the whole window.
+goes with them is told apart from what goes with the whole window. The last one looks at users in
+place of pairs of items: the share of those most like this one who had the item.
 """
 
 FEATURES = (*DENSE, *RING, *RELATED)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metarec_stream.adapters.protocol import Reranker, Steps
+from metarec_stream.catalogue.histories import extend_history
 from metarec_stream.catalogue.items import make_known
 from metarec_stream.catalogue.neighbours import relate
 from metarec_stream.catalogue.popularity import count
@@ -108,7 +109,7 @@ def _score(snapshots: Snapshots, row: int, weights: Weights, soft: Soft, room: R
     touched = score_items(
         snapshots, row, weights.queries[row], weights.embedding, weights.bias, weights.theta,
         weights.own.delta[snapshots.user[row]], soft.popularity, soft.relations,
-        soft.availability.penalty, soft.availability.frontier[0], room.scratch,
+        soft.histories, soft.availability.penalty, soft.availability.frontier[0], room.scratch,
     )  # fmt: skip
     for place in range(snapshots.rejections[row]):
         rejected = snapshots.rejected[row, place]
@@ -246,7 +247,9 @@ def _apply(soft: Soft, events: Events, trail: Trail, number: int, wanted: bool) 
         events.buckets[number],
     )  # fmt: skip
     if trail.in_order[number]:
-        relate(soft.relations, trail.recent[number], trail.recent_length[number], item)
+        recent, recent_count = trail.recent[number], trail.recent_length[number]
+        relate(soft.relations, recent, recent_count, item)
+        extend_history(soft.histories, events.user[number], recent, recent_count, item)
 
 
 @compiled

@@ -121,7 +121,7 @@ class Recommender:
         most = most_in_memory(settings.state, self._users.row_nbytes)
         if store is not None and most is not None:
             self.hard.cold = ColdUsers(
-                self.hard, store, self._rows, self.items, metrics, most, self._live.forget
+                self.hard, store, self._rows, self.items, metrics, most, self._forget
             )
         self._room = self._room_for(self._soft.items.capacity)
         self._counted: dict[int, int] = {}
@@ -162,7 +162,7 @@ class Recommender:
 
     def drop(self, partition: int) -> None:
         """Forget a partition: its users, their fast weights, its guard."""
-        self._live.forget(self.hard.drop(partition))
+        self._forget(self.hard.drop(partition))
 
     def process(self, records: Sequence[Record]) -> BatchResult:
         """Learn and rank the records, in order; what has to be sent is in the result."""
@@ -380,7 +380,12 @@ class Recommender:
     def _distrust(self, kept: NDArray[np.int64], gone: list[int]) -> None:
         """These users' rings went back: their fast weights follow at the next touch."""
         self._live.distrust(kept)
-        self._live.forget(gone)
+        self._forget(gone)
+
+    def _forget(self, users: list[int]) -> None:
+        """These rows are nobody's from now on."""
+        self._live.forget(users)
+        self._soft.forget(users)
 
     def _note_counted(self, records: Sequence[Record]) -> None:
         self.hard.passed(records)

@@ -6,6 +6,13 @@ import math
 
 import numpy as np
 
+from metarec_stream.catalogue.histories import (
+    HISTORY,
+    Histories,
+    find_alike,
+    least_alike,
+    place_of,
+)
 from metarec_stream.catalogue.neighbours import COMPANIONS, WIDE_COMPANIONS, Relations
 from metarec_stream.catalogue.popularity import Popularity
 from metarec_stream.compiled import compiled
@@ -18,7 +25,10 @@ LOG_SLOPE = np.float32(math.log(2.0) * 2.0**-23)
 THIRD = np.float32(1.0 / 3.0)
 _RELATED = len(RELATED)
 _RECENT = RELATED.index("recent_transition_from_latest")
-"""The first of two features, the last of all."""
+"""The first of two features."""
+_ALIKE = RELATED.index("cooccurrence_in_histories_alike")
+_FEW_ALIKE = np.float32(1)
+"""Similarity of nobody in particular, so that one like user alone does not say everything."""
 _ONE_BITS = 1_065_353_216
 _TRANSITION_SPAN = 5
 
@@ -129,12 +139,40 @@ def touch_wide(
 
 
 @compiled
+def touch_alike(
+    snapshots: Snapshots, row: int, histories: Histories, touched: int, scratch: Scratch
+) -> int:
+    """The share that each item has of the most similar users, by similarity."""
+    alike, own = scratch.alike, place_of(histories, snapshots.user[row])
+    found = find_alike(histories, own, snapshots.items[row], snapshots.length[row], alike)
+    least = least_alike(alike, found)
+    total = _FEW_ALIKE
+    for number in range(found):
+        similarity = alike.similarity[alike.found[number]]
+        total += similarity if similarity >= least else np.float32(0)
+    for number in range(found):
+        place = alike.found[number]
+        similarity = alike.similarity[place]
+        alike.similarity[place] = np.float32(0)
+        if similarity < least:
+            continue
+        share = similarity / total
+        for entry in range(min(histories.taken[place], HISTORY)):
+            at = _place_of(histories.items[place, entry], touched, scratch)
+            touched = max(touched, at + 1)
+            scratch.related[_ALIKE, at] += share
+    return touched
+
+
+@compiled
 def squash_related(touched: int, owned: int, scratch: Scratch) -> None:
     """From sums to features: logarithms of 1 + gain times the sum."""
     for feature in range(_RELATED):
         gain = np.float32(100)
         scale = LOG_SLOPE * THIRD
-        if feature < 3 or feature >= _RECENT:
+        if feature == _ALIKE:
+            gain = np.float32(300)
+        elif feature < 3 or feature >= _RECENT:
             gain = np.float32(200)
         elif feature == 3:
             gain = np.float32(1)

@@ -17,6 +17,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from metarec_stream.catalogue.histories import Histories
 from metarec_stream.catalogue.neighbours import Relations
 from metarec_stream.catalogue.popularity import NO_BUCKET, Popularity
 from metarec_stream.catalogue.settings import CONTEXT_SLOTS
@@ -27,6 +28,7 @@ from metarec_stream.pipeline.related_features import (
     LOG_SLOPE,
     THIRD,
     squash_related,
+    touch_alike,
     touch_recent,
     touch_related,
     touch_wide,
@@ -251,6 +253,7 @@ def score_items(
     own: NDArray[np.float32],
     popularity: Popularity,
     relations: Relations,
+    histories: Histories,
     penalty: NDArray[np.float32],
     count: int,
     scratch: Scratch,
@@ -269,6 +272,7 @@ def score_items(
     touched = touch_related(snapshots, row, popularity, relations, owned, scratch)
     touched = touch_recent(snapshots, row, relations, touched, scratch)
     touched = touch_wide(snapshots, row, popularity, relations, touched, scratch)
+    touched = touch_alike(snapshots, row, histories, touched, scratch)
     squash_related(touched, owned, scratch)
     _add_touched(touched, owned, count, scratch)
     return touched

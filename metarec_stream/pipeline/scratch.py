@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from metarec_stream.catalogue.histories import Alike, empty_alike
 from metarec_stream.catalogue.popularity import NO_BUCKET
 from metarec_stream.catalogue.settings import CONTEXT_SLOTS
 from metarec_stream.pipeline.features import FEATURES, RELATED, RING
@@ -32,6 +33,7 @@ class Scratch(NamedTuple):
     """[K, ring features]."""
     related: NDArray[np.float32]
     """[related features, N]."""
+    alike: Alike
     weights: NDArray[np.float32]
     """[F] θ·c + δ."""
     buckets: NDArray[np.int16]
@@ -51,6 +53,7 @@ def empty_scratch(items: int, ring: int) -> Scratch:
         touched=np.zeros(items, np.int32),
         ring=np.zeros((ring, len(RING)), np.float32),
         related=np.zeros((len(RELATED), items), np.float32),
+        alike=empty_alike(),
         weights=np.zeros(len(FEATURES), np.float32),
         buckets=np.full(CONTEXT_SLOTS, NO_BUCKET, np.int16),
         kept=np.ones(len(FEATURES), np.float32),

@@ -27,6 +27,7 @@ REASONS = {
     "cooccurrence_with_second": "cooccurrence",
     "recent_transition_from_latest": "transition",
     "recent_transition_from_second": "transition",
+    "cooccurrence_in_histories_alike": "cooccurrence",
 }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from metarec_stream.catalogue.histories import NOBODY
 from metarec_stream.contract.codec import encode
 from metarec_stream.contract.interaction import Interaction
 from metarec_stream.contract.profile import UserProfile
@@ -158,6 +159,27 @@ def test_nothing_holds_the_user_any_more(returns: bool) -> None:
     assert (receipt.interactions, receipt.remembered, receipt.profile) == (2, 2, True)
     assert (receipt.source.topic, receipt.source.partition, receipt.source.offset) == (INPUT, 0, 4)
     assert INPUT in receipt.retained
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_what_was_kept_to_find_users_alike_is_overwritten(together: bool) -> None:
+    """The erased user's history holds what came after it alone, in one batch with it or later."""
+    log = MemoryLog()
+    process = Process(log, SETTINGS)
+    for each in (does(), does("other"), erase(), does(item="y")):
+        post(log, 0, each)
+        if not together:
+            process.drain()
+    process.drain()
+    process.finish()
+    engine = process.recommender
+    histories, row = engine._soft.arrays().histories, engine.users.find(0, USER)
+    kept = {
+        int(histories.owner[place]): histories.items[place, : histories.taken[place]].tolist()
+        for place in np.flatnonzero(histories.owner != NOBODY)
+    }
+    other = engine.users.find(0, "other")
+    assert kept == {row: [engine.items.index("y")], other: [engine.items.index("x")]}
 
 
 @pytest.mark.parametrize("fault", FAULTS)

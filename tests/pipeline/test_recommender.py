@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from metarec_stream.adapters.value_sum.parameters import version_zero
 from metarec_stream.adapters.value_sum.settings import ValueSumSettings
+from metarec_stream.catalogue.histories import NOBODY
 from metarec_stream.clock import ManualClock
 from metarec_stream.config import Settings
 from metarec_stream.contract.interaction import Interaction
@@ -53,6 +54,17 @@ def learned_version(number: int, items: list[str], seed: int) -> MetaVersion:
     shapes["taste"] = (1,)
     tables = {name: draw.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
     return MetaVersion(number, number - 1, zero.adapter, items, {**zero.parameters, **tables})
+
+
+def histories_of(engine: Recommender) -> dict[str, list[str]]:
+    """What is kept of single users among the soft state, in the order it came."""
+    histories, names = engine._soft.arrays().histories, engine.users.names
+    return {
+        names[histories.owner[place]]: [
+            engine.items[item] for item in histories.items[place, : histories.taken[place]]
+        ]
+        for place in np.flatnonzero(histories.owner != NOBODY)
+    }
 
 
 def clicks(count: int, seed: int) -> list[Interaction]:
@@ -254,6 +266,34 @@ def test_a_dropped_partition_is_forgotten_and_others_stay() -> None:
     ).observations
     assert seen.repeat.tolist() == [False, True]
     assert seen.earlier.tolist() == [0, 1]
+
+
+def test_a_history_goes_with_its_partition_and_a_row_s_next_user_begins_anew() -> None:
+    """What is kept of a single user to find users alike is nobody's after that."""
+    engine = recommender(SETTINGS, partitions=(0, 1))
+    engine.process([record(click("a", "x"), 0), record(click("b", "y", 1), 0, partition=1)])
+    engine.process([record(click("a", "y", 2), 1)])
+    assert histories_of(engine) == {"a": ["x", "y"], "b": ["y"]}
+    row = engine.users.find(0, "a")
+    engine.drop(0)
+    engine.assign(0)
+    assert histories_of(engine) == {"b": ["y"]}
+    engine.process([record(click("c", "z", 3), 2)])
+    assert engine.users.find(0, "c") == row
+    assert histories_of(engine) == {"b": ["y"], "c": ["z"]}
+
+
+def test_a_history_that_was_lost_is_taken_up_from_the_ring() -> None:
+    """A partition that is taken over again is not counted again; its users' next events are."""
+    stream = [record(click("a", item, minute), minute) for minute, item in enumerate("wxyz")]
+    engine = recommender(SETTINGS)
+    engine.process(stream[:3])
+    engine.drop(0)
+    engine.assign(0)
+    engine.replay(stream[:3])
+    assert histories_of(engine) == {}
+    engine.process(stream[3:])
+    assert histories_of(engine) == {"a": ["w", "x", "y", "z"]}
 
 
 def test_a_version_s_item_that_comes_later_has_its_rows_from_the_start() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from metarec_stream.catalogue.histories import empty_histories, extend_history
 from metarec_stream.catalogue.items import Items, make_known
 from metarec_stream.catalogue.neighbours import empty_relations, relate
 from metarec_stream.catalogue.popularity import NO_BUCKET, count, empty_popularity
@@ -42,7 +43,7 @@ def soft_state() -> Soft:
         count(popularity, item, int(draw.integers(6, 20)), NOW_S - 5_000.0 + number, buckets)
         relate(relations, draw.permutation(ITEMS)[:20].astype(np.int32), 20, item)
     count(popularity, 3, 5, NOW_S - 30.0, np.full(2, NO_BUCKET, np.int16))
-    return Soft(popularity, relations, items.availability)
+    return Soft(popularity, relations, empty_histories(items.capacity), items.availability)
 
 
 def snapshot_of_user() -> Snapshots:
@@ -72,7 +73,7 @@ def scored(
     bias = draw.normal(size=capacity).astype(np.float32)
     touched = score_items(
         snapshots, 0, query, embedding, bias, theta, OWN_WEIGHTS, soft.popularity,
-        soft.relations, soft.availability.penalty, ITEMS, scratch,
+        soft.relations, soft.histories, soft.availability.penalty, ITEMS, scratch,
     )  # fmt: skip
     scores = scratch.scores[:ITEMS].copy()
     x = np.zeros((ITEMS, len(FEATURES)), np.float32)
@@ -171,3 +172,23 @@ def test_what_follows_just_now_is_told_apart() -> None:
         told = x[:, FEATURES.index(name)]
         np.testing.assert_allclose(told, np.log1p(200 * share) / 3, atol=0.03)
         assert share.any()
+
+
+def test_what_users_alike_had_is_told() -> None:
+    """By hand: the share of the similarity of those who share an item; never the user's own."""
+    soft, theta = soft_state(), np.zeros((len(FEATURES), len(SITUATION)), np.float32)
+    nobody = np.zeros(0, np.int32)
+    for user, items in ((5, (3, 7, 11, 25)), (6, (3, 20)), (7, (7, 11, 20, 21)), (8, (1, 22))):
+        for item in items:
+            extend_history(soft.histories, user, nobody, 0, item)
+    _, x, _, _ = scored(soft, snapshot_of_user(), theta)
+    similarity = {
+        6: 1.0 / math.sqrt(2),
+        7: (math.exp(-0.1) + math.exp(-0.2)) / math.sqrt(4),
+    }
+    total = 1 + sum(similarity.values())
+    expected = np.zeros(ITEMS)
+    expected[[3, 20]] += similarity[6] / total
+    expected[[7, 11, 20, 21]] += similarity[7] / total
+    told = x[:, FEATURES.index("cooccurrence_in_histories_alike")]
+    np.testing.assert_allclose(told, np.log1p(300 * expected) / 3, atol=0.03)
