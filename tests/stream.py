@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from prometheus_client import CollectorRegistry
 
+from metarec_stream.catalogue.histories import NOBODY
 from metarec_stream.clock import ManualClock
 from metarec_stream.config import Settings
 from metarec_stream.contract.codec import decode_recommendation, encode_interaction
@@ -88,3 +89,14 @@ def no_observations(k: int) -> Observations:
         lists=np.zeros((0, k), np.int32), probability=np.zeros((0, k), np.float32),
         expected=np.zeros(0, np.float32),
     )  # fmt: skip
+
+
+def histories_of(engine: Recommender) -> dict[str, list[str]]:
+    """What is kept of single users among the soft state, in the order it came."""
+    histories, names = engine._soft.arrays().histories, engine.users.names
+    return {
+        names[histories.owner[place]]: [
+            engine.items[item] for item in histories.items[place, : histories.taken[place]]
+        ]
+        for place in np.flatnonzero(histories.owner != NOBODY)
+    }

@@ -103,9 +103,10 @@ def empty_trail(count: int) -> Trail:
 
 
 @compiled
-def _recent(
+def recent_items(
     rings: Rings, user: int, weights: NDArray[np.float32], recent: NDArray[np.int32]
 ) -> int:
+    """The user's newest distinct wanted items into `recent`; returns how many there are."""
     found = 0
     for place in range(rings.length[user]):
         if weights[rings.kind[user, place]] <= 0:
@@ -168,7 +169,7 @@ def adapt_events(
         trail.in_order[number] = in_order
         length = window_of(rings, user, weights, items, times)
         if wanted and in_order:
-            trail.recent_length[number] = _recent(rings, user, weights, trail.recent[number])
+            trail.recent_length[number] = recent_items(rings, user, weights, trail.recent[number])
             if events.sampled[number]:
                 take_snapshot(
                     snapshots, taken, rings, user, time, weights, mark, items, times, length

@@ -53,6 +53,7 @@ from metarec_stream.pipeline.profiles import Profiles
 from metarec_stream.pipeline.publish import Known, recommendations, task_blocks
 from metarec_stream.pipeline.rank import Ranked, Room, Weights, empty_room, rank_events
 from metarec_stream.pipeline.read_rows import RowReader
+from metarec_stream.pipeline.recall import recall
 from metarec_stream.pipeline.restore import Restore
 from metarec_stream.pipeline.restored_rows import restored_rows
 from metarec_stream.pipeline.results import BatchResult
@@ -155,6 +156,7 @@ class Recommender:
         trial.process(records[:3])
         trial.swap(trial.prepare(self._adapter.version_zero()))
         trial.replay(records[3:])
+        trial.recall(0)
 
     def assign(self, partition: int) -> None:
         """Start a partition with empty state."""
@@ -221,6 +223,11 @@ class Recommender:
         """What fills an empty partition from its changelog."""
         rows = restored_rows(self.hard, self._rows, partition)
         return Restore(self.hard, rows, partition)
+
+    def recall(self, partition: int) -> None:
+        """The newest users of a partition that was restored are found by those alike again."""
+        rings, weights = self._users.rings, self._weights.of_kind
+        recall(self._soft.arrays().histories, rings, self._users.rows(partition), weights)
 
     def apply_items(self, records: Sequence[Record]) -> None:
         """Announce and delete items as records of the items topic say; bad ones are counted.

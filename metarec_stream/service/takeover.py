@@ -138,6 +138,7 @@ class Takeover:
         # A committed offset behind the state was moved by hand, or its commit came after the state.
         progress.offset = max(progress.offset, committed)
         progress.live = True
+        self._recommender.recall(partition)
         self._on_restored(partition, progress.offset)
         self._tell(partition, rows, replayed, progress.offset)
 

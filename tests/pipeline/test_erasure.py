@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metarec_stream.catalogue.histories import NOBODY
 from metarec_stream.contract.codec import encode
 from metarec_stream.contract.interaction import Interaction
 from metarec_stream.contract.profile import UserProfile
@@ -32,6 +31,7 @@ from tests.pipeline.process import (
     pure_state,
 )
 from tests.pipeline.test_exactly_once import answered, post
+from tests.stream import histories_of
 
 USER = "erika mustermann"
 HASH = hash64(USER)
@@ -172,14 +172,7 @@ def test_what_was_kept_to_find_users_alike_is_overwritten(together: bool) -> Non
             process.drain()
     process.drain()
     process.finish()
-    engine = process.recommender
-    histories, row = engine._soft.arrays().histories, engine.users.find(0, USER)
-    kept = {
-        int(histories.owner[place]): histories.items[place, : histories.taken[place]].tolist()
-        for place in np.flatnonzero(histories.owner != NOBODY)
-    }
-    other = engine.users.find(0, "other")
-    assert kept == {row: [engine.items.index("y")], other: [engine.items.index("x")]}
+    assert histories_of(process.recommender) == {USER: ["y"], "other": ["x"]}
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -9,7 +9,6 @@ from prometheus_client import CollectorRegistry
 
 from metarec_stream.adapters.value_sum.parameters import version_zero
 from metarec_stream.adapters.value_sum.settings import ValueSumSettings
-from metarec_stream.catalogue.histories import NOBODY
 from metarec_stream.clock import ManualClock
 from metarec_stream.config import Settings
 from metarec_stream.contract.interaction import Interaction
@@ -24,7 +23,7 @@ from metarec_stream.pipeline.features import FEATURES, SITUATION
 from metarec_stream.pipeline.recommender import RankProtocol, Recommender
 from metarec_stream.pipeline.seen import SeenItems
 from metarec_stream.state.settings import StateSettings
-from tests.stream import lists_of, random_interactions, recommender, record, records
+from tests.stream import histories_of, lists_of, random_interactions, recommender, record, records
 
 SETTINGS = Settings(
     emit="per_event",
@@ -54,17 +53,6 @@ def learned_version(number: int, items: list[str], seed: int) -> MetaVersion:
     shapes["taste"] = (1,)
     tables = {name: draw.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
     return MetaVersion(number, number - 1, zero.adapter, items, {**zero.parameters, **tables})
-
-
-def histories_of(engine: Recommender) -> dict[str, list[str]]:
-    """What is kept of single users among the soft state, in the order it came."""
-    histories, names = engine._soft.arrays().histories, engine.users.names
-    return {
-        names[histories.owner[place]]: [
-            engine.items[item] for item in histories.items[place, : histories.taken[place]]
-        ]
-        for place in np.flatnonzero(histories.owner != NOBODY)
-    }
 
 
 def clicks(count: int, seed: int) -> list[Interaction]:
@@ -294,6 +282,27 @@ def test_a_history_that_was_lost_is_taken_up_from_the_ring() -> None:
     assert histories_of(engine) == {}
     engine.process(stream[3:])
     assert histories_of(engine) == {"a": ["w", "x", "y", "z"]}
+
+
+def test_of_a_restored_partition_the_users_who_came_last_are_recalled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With what they wanted; what they turned down, and other partitions, are left out."""
+    monkeypatch.setattr("metarec_stream.pipeline.recall.MOST_RECALLED", 2)
+    shown = [("a", "x", "click"), ("b", "x", "click"), ("c", "y", "click"), ("b", "z", "dislike")]
+    stream = [
+        record(click(user, item, minute, kind), minute)
+        for minute, (user, item, kind) in enumerate(shown)
+    ]
+    engine = recommender(SETTINGS, partitions=(0, 1))
+    engine.process([*stream, record(click("d", "x"), 0, partition=1)])
+    engine.drop(0)
+    engine.assign(0)
+    engine.drop(1)
+    engine.assign(1)
+    engine.replay([*stream, record(click("d", "x"), 0, partition=1)])
+    engine.recall(0)
+    assert histories_of(engine) == {"c": ["y"], "b": ["x"]}
 
 
 def test_a_version_s_item_that_comes_later_has_its_rows_from_the_start() -> None:

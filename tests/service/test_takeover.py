@@ -19,6 +19,7 @@ from metarec_stream.state.header import HEADER_KEY, encode_header, segment_key
 from metarec_stream.state.row import user_key
 from tests.pipeline.process import INPUT, NOW, SETTINGS, Process, changelog, digest_of, pure_state
 from tests.pipeline.test_exactly_once import post
+from tests.stream import histories_of
 
 STATE = SETTINGS.topics.state
 
@@ -256,3 +257,16 @@ def test_a_new_process_knows_what_is_popular() -> None:
     numbers = [process.recommender.items.index(f"i{number}") for number in range(5)]
     assert counted[numbers].tolist() == [8.0] * 5
     assert list(process.recommender.hard.progress) == [0]
+
+
+def test_a_new_process_knows_who_had_what() -> None:
+    """What is kept to find users alike is there again, out of the rings, in their order."""
+    log = MemoryLog()
+    before = Process(log, SETTINGS)
+    for user, item in ("ax", "ay", "bx", "az", "ax", "by"):
+        post(log, 0, Interaction(user=user, item=item, ts=NOW))
+    before.drain()
+    before.finish()
+    assert histories_of(before.recommender) == {"a": ["x", "y", "z"], "b": ["x", "y"]}
+    after = histories_of(Process(log, SETTINGS).recommender)
+    assert after == {"a": ["y", "z", "x"], "b": ["x", "y"]}
