@@ -74,7 +74,9 @@ two of all users, the later ones of those whom no seed here holds out), with see
 change, of the last tenth of MovieLens 100K, of Online Retail and of Globo in view; how many steps
 the average of the weights spans on the held-out users of MovieLens 1M with seed 0, and how soon
 what candidate and average told is forgotten with seed 0 of the planted change and of the last tenth
-of MovieLens 100K in view. Figures on those are not free of these choices."""
+of MovieLens 100K in view; how many items of a history, holders of an item and users alike count on
+the held-out users of MovieLens 1M with seeds 0 and 1. Figures on those are not free of these
+choices."""
 """Said in the report: on which segments the default's settings were chosen."""
 
 _PUBLIC = "metarec_stream.evaluate.protocols.public_data"
