@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from metarec_stream.errors import Degraded
 FIELDS = (
     "users",
     "weights",
+    "unlearned",
     "candidates",
     "reranked",
     "log_q",
@@ -37,6 +38,8 @@ class TaskEvents:
     """[n] hashes of the user ids."""
     weights: NDArray[np.float32]
     """[n], above 0"""
+    unlearned: NDArray[np.float32]
+    """[n] 1 as long as nothing has learned from the event, then 0."""
     candidates: NDArray[np.int32]
     """[n, M], the item that came in column 0."""
     reranked: NDArray[np.uint8]
@@ -62,6 +65,10 @@ class TaskEvents:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """By field name."""
         return {name: getattr(self, name) for name in FIELDS}
+
+    def learned(self) -> TaskEvents:
+        """The same once something has learned from them."""
+        return replace(self, unlearned=np.zeros_like(self.unlearned))
 
     def take(self, which: slice | NDArray[Any]) -> TaskEvents:
         """Some of the events."""
@@ -111,6 +118,7 @@ def events_of(block: TaskBlock, rows: NDArray[np.int32]) -> TaskEvents:
     events = TaskEvents(
         users=block.users,
         weights=block.weights,
+        unlearned=np.ones_like(block.weights),
         candidates=row_of[block.candidates],
         reranked=block.reranked,
         log_q=block.log_q,

@@ -241,9 +241,9 @@ class Learner:
         anchor, average = self._leader.judge(fresh)
         drifted = self._drifted(anchor)
         self._events += len(fresh)
-        candidate = self._step(fresh)
+        candidate, learned = self._step(fresh), fresh.learned()
         more = range(self._steps() - 1)
-        if candidate is None or any(self._step(fresh) is None for _ in more):
+        if candidate is None or any(self._step(learned) is None for _ in more):
             self._roll_back()
             return
         losses = {"anchor": anchor, "candidate": candidate, "average": average}
@@ -261,7 +261,7 @@ class Learner:
             self._gate.after_drift()
             self._contenders = Contenders()
         self._since_anchor.events += len(fresh)
-        self._buffer.add(fresh)
+        self._buffer.add(learned)
         self._metrics.buffered.set(len(self._buffer))
         self._track(means, time.perf_counter() - started)
 

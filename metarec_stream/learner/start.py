@@ -10,6 +10,7 @@ from metarec_stream.config import Settings
 from metarec_stream.contract.meta_version import MetaVersion
 from metarec_stream.errors import Fatal
 from metarec_stream.kafka.connection import client_options
+from metarec_stream.learner.events import FIELDS
 from metarec_stream.pipeline.features import FEATURES, SITUATION
 
 
@@ -64,6 +65,7 @@ def _shapes(settings: Settings) -> dict[str, str]:
         "adapter": NAME,
         "features": " ".join(FEATURES),
         "situation": " ".join(SITUATION),
+        "events": " ".join(FIELDS),
         "parameters": " ".join(f"{name}{array.shape}" for name, array in parameters.items()),
         "learn.buffer": str(settings.learn.buffer),
         "tokens": f"{settings.value_sum.content_buckets} {settings.value_sum.profile_buckets}",

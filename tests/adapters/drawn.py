@@ -75,6 +75,7 @@ def tasks(seed: int = 1) -> Tasks:
         situation=torch.randn(N, C, generator=generator, dtype=torch.float64),
         feature_weights=torch.randn(N, 3, F, generator=generator, dtype=torch.float64),
         weights=torch.tensor([1.0, 1.0, 0.5, 2.0, 1.0], dtype=torch.float64),
+        unlearned=torch.ones(N, dtype=torch.float64),
         item_tokens=tokens(ROWS, generator),
         profile_tokens=tokens(N, generator),
     )

@@ -231,6 +231,32 @@ def test_the_re_ranker_cannot_move_what_it_stands_on() -> None:
     torch.testing.assert_close(half.detach(), served)
 
 
+def test_how_far_parts_are_believed_is_learned_out_of_sample() -> None:
+    """Of events that something learned from, the mix learns nothing; all else learns as ever."""
+    slow, events = parameters(), tasks()
+    mix = ("taste", "theta", "feature_step", "feature_keep", *NETWORK)
+    others = ("embedding", "bias", "value", "start")
+    for name in (*mix, *others):
+        slow[name].requires_grad_()
+    some = replace(events, unlearned=torch.tensor([1.0, 0.0, 1.0, 0.0, 0.0]))
+
+    def gradients(given: Tasks, counted: Tensor) -> dict[str, Tensor]:
+        minimised, served = training_losses(slow, given)
+        torch.testing.assert_close(served, training_losses(slow, events)[1])
+        names = (*mix, *others)
+        found = torch.autograd.grad((minimised * counted).sum(), [slow[name] for name in names])
+        return dict(zip(names, found, strict=True))
+
+    everything = torch.ones(N, dtype=torch.float64)
+    got, usual = gradients(some, everything), gradients(events, everything)
+    alone = gradients(events, some.unlearned.double())
+    for name in mix:
+        torch.testing.assert_close(got[name], alone[name])
+        assert not torch.allclose(got[name], usual[name])
+    for name in others:
+        torch.testing.assert_close(got[name], usual[name])
+
+
 def test_what_pads_the_window_changes_nothing() -> None:
     """A longer window of padding, whatever gaps stand there, gives the same loss."""
     slow, events = parameters(), tasks()
@@ -304,6 +330,7 @@ def test_learning_lowers_the_loss_of_a_planted_problem() -> None:
         situation=torch.zeros(64, C),
         feature_weights=torch.zeros(64, 3, F),
         weights=torch.ones(64),
+        unlearned=torch.ones(64),
         item_tokens=torch.full((ROWS, 1), -1),
         profile_tokens=torch.full((64, 1), -1),
     )

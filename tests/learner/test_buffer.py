@@ -14,6 +14,7 @@ def events(first: int, count: int, candidates: int = 3, window: int = 2) -> Task
     return TaskEvents(
         users=number.astype(np.uint64),
         weights=number.astype(np.float32),
+        unlearned=number.astype(np.float32),
         candidates=np.tile(number[:, None], (1, candidates)).astype(np.int32),
         reranked=np.ones((count, candidates), np.uint8),
         log_q=np.tile(number[:, None], (1, candidates)).astype(np.float32),

@@ -58,6 +58,7 @@ def test_what_is_served_is_what_is_trained() -> None:
         situation=one(situation[None]),
         feature_weights=torch.zeros(1, 3, len(FEATURES)),
         weights=torch.ones(1),
+        unlearned=torch.ones(1),
         item_tokens=torch.zeros(0, 0).long(),
         profile_tokens=torch.zeros(1, 0).long(),
     )

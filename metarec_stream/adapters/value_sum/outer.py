@@ -51,6 +51,8 @@ class Tasks:
     """[n, 3, F] the users' own weights δ of the features, ∂δ/∂α and ∂δ/∂ρ."""
     weights: Tensor
     """[n]"""
+    unlearned: Tensor
+    """[n] 1 for events that nothing has learned from yet, else 0."""
     item_tokens: Tensor
     """int64 [rows in use, K] tokens of the items; K is 0 without any."""
     profile_tokens: Tensor
@@ -118,20 +120,31 @@ def taste_alone(parameters: Parameters, tasks: Tasks) -> Tensor:
     return found.squeeze(-1) + served["prior"][rows]
 
 
+def out_of_sample(mix: Tensor, tasks: Tasks) -> Tensor:
+    """The values [n, …]; a gradient goes through those of events that nothing has learned from yet.
+
+    How far parts are believed is learned where none of them was fitted to the outcome (stacking:
+    Wolpert 1992). Else what knows an event by heart is believed before what only foresees it.
+    """
+    return torch.where(tasks.unlearned[:, None] > 0, mix, mix.detach())
+
+
 def first_scores(parameters: Parameters, tasks: Tasks, alone: Tensor) -> Tensor:
     """The scores [n, M] of the candidates before the re-ranker, without logQ correction.
 
     alone: what `taste_alone` says, through which no gradient is to go: V and p stay what histories
-    make them. E and b learn to add to that; the query learns from both.
+    make them. E and b learn to add to that; the query learns from both. What mixes the parts (ω, θ,
+    α, ρ) learns out of sample.
     """
     served = item_tables(parameters, tasks)
     query = queries(served, tasks.window, tasks.gaps, starts(parameters, tasks))
     rows = tasks.candidates.clamp(min=0)
     beyond = functional.embedding(rows, served["embedding"]) @ query[:, :, None]
-    taste = beyond.squeeze(-1) + served["bias"][rows] + parameters["taste"] * alone
+    share = out_of_sample(parameters["taste"], tasks)
+    taste = beyond.squeeze(-1) + served["bias"][rows] + share * alone
     feature_weights = tasks.situation @ parameters["theta"].T
     feature_weights = feature_weights + own_weights(parameters, tasks.feature_weights)
-    told = tasks.features @ feature_weights[:, :, None]
+    told = tasks.features @ out_of_sample(feature_weights, tasks)[:, :, None]
     return taste + told.squeeze(-1)
 
 
@@ -195,10 +208,11 @@ def training_losses(parameters: Parameters, tasks: Tasks) -> tuple[Tensor, Tenso
     """What is minimised [n], and the loss [n] of each event as it is served.
 
     Minimised is the loss without the re-ranker plus the loss with all of it on top of scores that
-    it cannot move: so the scores are as good without it, and it may be left out where it errs.
+    it cannot move: so the scores are as good without it, and it may be left out where it errs. It
+    learns out of sample, too.
     """
     found = scores(parameters, tasks)
-    on_top = Scores(found.first.detach(), found.residual)
+    on_top = Scores(found.first.detach(), out_of_sample(found.residual, tasks))
     minimised = _cross_entropy(found.first) + _cross_entropy(on_top.of_share(1.0))
     with torch.no_grad():
         served = served_losses(on_top, parameters["rerank_share"])
