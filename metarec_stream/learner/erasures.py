@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from metarec_stream.contract.receipt import Receipt
 from metarec_stream.contract.task import TaskBlock
-from metarec_stream.learner.events import FIELDS
+from metarec_stream.learner.events import BLOCK_FIELDS
 
 
 class Erasures:
@@ -38,7 +38,7 @@ class Erasures:
         if not gone:
             return block
         kept = np.delete(np.arange(len(block.users)), gone)
-        fields = ("offsets", "event_times", *FIELDS)
+        fields = ("offsets", "event_times", *BLOCK_FIELDS)
         return replace(block, **{name: getattr(block, name)[kept] for name in fields})
 
     def _is_gone(self, block: TaskBlock, place: int) -> bool:

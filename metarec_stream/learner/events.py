@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from metarec_stream.contract.task import TaskBlock
 from metarec_stream.errors import Degraded
 
-FIELDS = (
+BLOCK_FIELDS = (
     "users",
     "weights",
-    "unlearned",
     "candidates",
     "reranked",
     "log_q",
@@ -26,6 +25,8 @@ FIELDS = (
     "feature_weights",
     "profile_tokens",
 )
+"""What comes with a task block."""
+FIELDS = (*BLOCK_FIELDS, "unlearned")
 CANDIDATE_FIELDS = ("candidates", "reranked", "log_q", "features")
 PADDING = {"candidates": -1, "window": -1, "profile_tokens": -1}
 

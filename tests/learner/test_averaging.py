@@ -111,18 +111,19 @@ def test_who_is_hardly_ahead_does_not_take_the_place(before: Contender) -> None:
 
 
 def test_what_is_published_is_the_contender() -> None:
-    """A version is the candidate or the average, whichever it says; each of them in its turn."""
-    one = Learner(LARGE_STEPS, built_in_version(LARGE_STEPS))
+    """A version is the candidate or the average, whichever it says: small steps or large ones."""
     kinds = set()
-    for number in range(60):
-        one.take(planted_block(number), number + 1)
-        version = one.decide(now_ms=number)
-        if version:
-            kind = "average" if version.metrics["averaged"] else "candidate"
-            kinds.add(kind)
-            for name in CONTENDERS:
-                served = one.replica.contender(name).arrays()["value"]
-                assert np.array_equal(version.parameters["value"], served) == (name == kind)
+    for settings in (SETTINGS, LARGE_STEPS):
+        one = Learner(settings, built_in_version(settings))
+        for number in range(60):
+            one.take(planted_block(number), number + 1)
+            version = one.decide(now_ms=number)
+            if version:
+                kind = "average" if version.metrics["averaged"] else "candidate"
+                kinds.add(kind)
+                for name in CONTENDERS:
+                    served = one.replica.contender(name).arrays()["value"]
+                    assert np.array_equal(version.parameters["value"], served) == (name == kind)
     assert kinds == {"candidate", "average"}, "one was never ahead: half of this is not tested"
 
 

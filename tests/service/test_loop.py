@@ -80,6 +80,9 @@ class Recommender:
     def replay(self, records: Sequence[Record]) -> None:
         self.asked.append(("replay", [record.value for record in records]))
 
+    def recall(self, partition: int) -> None:
+        self.asked.append(("recall", partition))
+
     def process(self, records: Sequence[Record]) -> BatchResult:
         self.asked.append(("process", [record.value for record in records]))
         offsets = {record.partition: record.offset + 1 for record in records}
@@ -182,9 +185,10 @@ def test_a_partition_is_restored_before_its_records_are_processed() -> None:
     member.changes.append(Rebalance("assigned", (0,)))
     assert not bench.readiness.ready
     bench.run(member)
-    assert bench.recommender.asked[:3] == [
+    assert bench.recommender.asked[:4] == [
         ("assign", 0),
         ("replay", [b"old", b"older"]),
+        ("recall", 0),
         ("process", [b"new"]),
     ]
     assert bench.checkpoints.every_partition
